@@ -1,3 +1,31 @@
-"""Turnout learns from votes which language model each query should go to."""
+"""Turnout learns from votes which language model each query should go to, proves what that saves, and does it live.
+
+>>> from turnout import ModelPair, Policy
+>>> Policy(ModelPair("gpt-4", "mixtral"), threshold=0.5).decide([0.7])[0].model
+'gpt-4'
+"""
+
+from turnout.calibration import Calibration, OperatingPoint, calibrate
+from turnout.data.battles import Battles
+from turnout.data.outcomes import Outcomes
+from turnout.errors import TurnoutError
+from turnout.policy import Decision, Policy
+from turnout.routers.base import Router, predict_for_pair
+from turnout.types import Encoder, ModelPair
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Battles",
+    "Calibration",
+    "Decision",
+    "Encoder",
+    "ModelPair",
+    "OperatingPoint",
+    "Outcomes",
+    "Policy",
+    "Router",
+    "TurnoutError",
+    "calibrate",
+    "predict_for_pair",
+]

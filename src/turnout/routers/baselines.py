@@ -1,0 +1,67 @@
+"""Routers that do not read the query: what a learned router must beat."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+
+from turnout.data.battles import Battles
+from turnout.routers.base import Router, check_fitted, check_trainable
+from turnout.types import FloatArray
+
+
+class RandomRouter(Router):
+    """A uniform win rate in [0, 1) that depends on nothing but the query's text and the seed."""
+
+    name = "random"
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self.seed = seed
+
+    def fit(self, battles: Battles) -> Self:
+        """Remember the pair; there is nothing else to learn."""
+        self.pair_ = check_trainable(battles)
+        return self
+
+    def predict_win_rate(self, queries: Sequence[str]) -> FloatArray:
+        """A hash of each query as a number in [0, 1), so that equal queries are routed alike, shape (n_queries,)."""
+        check_fitted(self, "pair_")
+        key = str(self.seed).encode()
+        digests = (hashlib.blake2b(q.encode("utf-8", "surrogatepass"), digest_size=8, key=key) for q in queries)
+        numbers = [int.from_bytes(digest.digest(), "little") >> 11 for digest in digests]
+        return np.array(numbers, dtype=np.float64) / 2**53
+
+
+class AlwaysStrong(Router):
+    """Win rate 1 for every query: all-strong routing at every threshold up to 1."""
+
+    name = "always-strong"
+
+    def fit(self, battles: Battles) -> Self:
+        """Remember the pair; there is nothing else to learn."""
+        self.pair_ = check_trainable(battles)
+        return self
+
+    def predict_win_rate(self, queries: Sequence[str]) -> FloatArray:
+        """Ones, shape (n_queries,)."""
+        check_fitted(self, "pair_")
+        return np.ones(len(queries))
+
+
+class AlwaysWeak(Router):
+    """Win rate 0 for every query: all-weak routing at every threshold above 0."""
+
+    name = "always-weak"
+
+    def fit(self, battles: Battles) -> Self:
+        """Remember the pair; there is nothing else to learn."""
+        self.pair_ = check_trainable(battles)
+        return self
+
+    def predict_win_rate(self, queries: Sequence[str]) -> FloatArray:
+        """Zeros, shape (n_queries,)."""
+        check_fitted(self, "pair_")
+        return np.zeros(len(queries))
