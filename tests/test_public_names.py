@@ -15,6 +15,7 @@ def test_public_names() -> None:
         "Policy",
         "Router",
         "TurnoutError",
+        "__version__",
         "calibrate",
         "predict_for_pair",
     ]

@@ -5,6 +5,7 @@
 'gpt-4'
 """
 
+from turnout._version import __version__
 from turnout.calibration import Calibration, OperatingPoint, calibrate
 from turnout.data.battles import Battles
 from turnout.data.outcomes import Outcomes
@@ -12,8 +13,6 @@ from turnout.errors import TurnoutError
 from turnout.policy import Decision, Policy
 from turnout.routers.base import Router, predict_for_pair
 from turnout.types import Encoder, ModelPair
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Battles",
@@ -26,6 +25,7 @@ __all__ = [
     "Policy",
     "Router",
     "TurnoutError",
+    "__version__",
     "calibrate",
     "predict_for_pair",
 ]

@@ -38,8 +38,7 @@ class Price:
     def cost_usd(self, input_tokens: int, output_tokens: int) -> float:
         """US dollars for one call that read and wrote this many tokens."""
         return (
-            input_tokens * self.usd_per_million_input_tokens
-            + output_tokens * self.usd_per_million_output_tokens
+            input_tokens * self.usd_per_million_input_tokens + output_tokens * self.usd_per_million_output_tokens
         ) / _ONE_MILLION
 
     def average_query_usd(self) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from turnout import __version__
+from turnout._version import __version__
 from turnout.errors import TurnoutError
 
 COMMANDS: dict[str, str] = {}

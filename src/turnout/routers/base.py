@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol, Self, cast, runtime_checkable
 import numpy as np
 
 from turnout import registry
+from turnout._version import __version__
 from turnout.artifacts import Artifact, read_artifact, write_artifact
 from turnout.data.battles import Battles
 from turnout.errors import (
@@ -76,8 +77,6 @@ class Router(ABC):
             calibration: `Calibration.to_json()`.
             extra: facts for people and tools, such as the data and its licences.
         """
-        from turnout import __version__
-
         check_fitted(self, "pair_")
         encoder = getattr(self, "encoder", None)
         arrays, learned = self._learned()
