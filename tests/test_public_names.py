@@ -13,6 +13,7 @@ def test_public_names() -> None:
         "OperatingPoint",
         "Outcomes",
         "Policy",
+        "Route",
         "Router",
         "TurnoutError",
         "__version__",

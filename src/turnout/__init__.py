@@ -11,6 +11,7 @@ from turnout.data.battles import Battles
 from turnout.data.outcomes import Outcomes
 from turnout.errors import TurnoutError
 from turnout.policy import Decision, Policy
+from turnout.route import Route
 from turnout.routers.base import Router, predict_for_pair
 from turnout.types import Encoder, ModelPair
 
@@ -23,6 +24,7 @@ __all__ = [
     "OperatingPoint",
     "Outcomes",
     "Policy",
+    "Route",
     "Router",
     "TurnoutError",
     "__version__",

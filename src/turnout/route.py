@@ -1,0 +1,78 @@
+"""A route: router + pair + operating point. The same in Python, on the command line and in the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from turnout.artifacts import read_artifact
+from turnout.calibration import Calibration
+from turnout.errors import ArtifactError, InvalidValueError
+from turnout.policy import Decision, Policy
+from turnout.routers.base import DEFAULT_ROUTER, Router, predict_for_pair, restore, router_folder
+from turnout.types import Encoder, ModelPair
+
+DEFAULT_STRONG_FRACTION = 0.5
+
+
+@dataclass(frozen=True)
+class Route:
+    """A fitted router, and the policy that turns its win rates into decisions."""
+
+    router: Router
+    policy: Policy
+    calibration: Calibration | None = None
+    """What win rates the router was seen to give; None if it was never calibrated."""
+
+    @classmethod
+    def load(
+        cls,
+        router: str | Path = DEFAULT_ROUTER,
+        *,
+        strong_fraction: float | None = None,
+        threshold: float | None = None,
+        pair: ModelPair | None = None,
+        name: str | None = None,
+        encoder: Encoder | None = None,
+    ) -> Route:
+        """The route of a shipped router's name or a router folder.
+
+        Args:
+            router: a shipped router's name, or a folder.
+            strong_fraction: the largest share of queries to send to strong, in [0, 1]; 0.5 unless this or
+                `threshold` is given. The router's own calibration turns it into a threshold.
+            threshold: strong from this win rate on.
+            pair: the models to choose between; by default those that the router was trained for. If the router
+                does not know them, its win rates are those of its training pair (see `pair_scored`).
+            name: the model name that clients ask for.
+            encoder: see `Router.load`.
+
+        Raises:
+            InvalidValueError: both strong_fraction and threshold are given, or the fraction is outside [0, 1].
+            ArtifactError: a strong fraction is wished for, but the router was never calibrated.
+        """
+        if strong_fraction is not None and threshold is not None:
+            raise InvalidValueError("Give either strong_fraction or threshold, not both.")
+        folder = router_folder(router)
+        artifact = read_artifact(folder)
+        fitted = restore(artifact, encoder=encoder)
+        calibration = None if artifact.calibration is None else Calibration.from_json(artifact.calibration)
+        if threshold is None:
+            if calibration is None:
+                raise ArtifactError(
+                    f"The router at {folder} was never calibrated, so that no threshold is known for a strong "
+                    f"fraction. Give a threshold, or calibrate it: turnout calibrate {folder} --queries FILE"
+                )
+            wish = DEFAULT_STRONG_FRACTION if strong_fraction is None else strong_fraction
+            threshold = calibration.operating_point(wish).threshold
+        return cls(fitted, Policy(pair or fitted.pair_, threshold, name), calibration)
+
+    @property
+    def pair_scored(self) -> ModelPair:
+        """The pair that the win rates are about: the policy's if the router knows it, else its training pair."""
+        return predict_for_pair(self.router, [], self.policy.pair).pair
+
+    def decide(self, queries: Sequence[str]) -> list[Decision]:
+        """One decision for each query, in order."""
+        return self.policy.decide(predict_for_pair(self.router, queries, self.policy.pair).win_rates)

@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from turnout import Battles, Calibration, ModelPair, Route
+from turnout.errors import ArtifactError, InvalidValueError
+from turnout.routers.baselines import RandomRouter
+
+PAIR = ModelPair("big", "small")
+QUERIES = [f"query number {n}" for n in range(101)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    battles = Battles.from_columns(["q"], "big", "small", [1.0], pair=PAIR)
+    router = RandomRouter(seed=3).fit(battles)
+    calibration = Calibration.from_win_rates(router.predict_win_rate(QUERIES), data="101 numbered queries")
+    router.save(tmp_path / "router", calibration=calibration.to_json())
+    return tmp_path / "router"
+
+
+def test_a_route_keeps_the_wish_it_was_calibrated_for(folder: Path) -> None:
+    decisions = Route.load(folder, strong_fraction=0.3).decide(QUERIES)
+    assert sum(decision.side == "strong" for decision in decisions) == 30  # 30/101 is the largest below 0.3
+
+
+def test_half_of_the_queries_is_the_default_wish(folder: Path) -> None:
+    assert sum(d.side == "strong" for d in Route.load(folder).decide(QUERIES)) == 50
+
+
+def test_a_threshold_is_used_as_it_is(folder: Path) -> None:
+    route = Route.load(folder, threshold=0.9, name="auto")
+    rates = np.array([decision.win_rate for decision in route.decide(QUERIES)])
+    assert [d.side == "strong" for d in route.decide(QUERIES)] == (rates >= 0.9).tolist()
+    assert {(d.threshold, d.route) for d in route.decide(QUERIES)} == {(0.9, "auto")}
+
+
+def test_another_pair_is_decided_between_and_the_training_pair_is_named(folder: Path) -> None:
+    mine = ModelPair("mine", "cheap")
+    route = Route.load(folder, pair=mine)
+    assert {decision.model for decision in route.decide(QUERIES)} == {"mine", "cheap"}
+    assert route.pair_scored == PAIR
+
+
+def test_a_wish_and_a_threshold_together_are_refused(folder: Path) -> None:
+    with pytest.raises(InvalidValueError, match="not both"):
+        Route.load(folder, threshold=0.5, strong_fraction=0.5)
+
+
+def test_a_wish_needs_a_calibration(folder: Path) -> None:
+    (folder / "calibration.json").unlink()
+    with pytest.raises(ArtifactError, match="turnout calibrate"):
+        Route.load(folder, strong_fraction=0.5)
+    assert Route.load(folder, threshold=0.5).calibration is None
