@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import pytest
+
+from turnout.atomic_write import write_atomically, write_folder_atomically
+
+
+def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "file.txt"
+    with write_atomically(target) as file:
+        file.write(b"whole")
+        assert not target.exists()
+    assert target.read_bytes() == b"whole"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    target = tmp_path / "file.txt"
+    target.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), write_atomically(target) as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_file_gets_the_permissions_that_open_gives(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_bytes(b"")
+    with write_atomically(tmp_path / "atomic"):
+        pass
+    assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_folder_replaces_another_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "router"
+    for content in ("first", "second"):
+        with write_folder_atomically(folder) as place:
+            (place / content).write_text(content)
+    assert [path.name for path in folder.iterdir()] == ["second"]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_failure_leaves_the_old_folder_and_no_other(tmp_path: Path) -> None:
+    folder = tmp_path / "router"
+    folder.mkdir()
+    (folder / "old").touch()
+    with pytest.raises(ZeroDivisionError), write_folder_atomically(folder) as place:
+        (place / "half").touch()
+        _ = 1 / 0
+    assert [path.name for path in folder.iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_folder_that_cannot_be_replaced_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "router"
+    folder.mkdir()
+    (folder / "old").touch()
+
+    import turnout.atomic_write as module
+
+    real, calls = module.os.replace, []
+
+    def fail_on_the_second_call(source: object, target: object) -> None:
+        calls.append(target)
+        if len(calls) == 2:
+            raise OSError("disk full")
+        real(source, target)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module.os, "replace", fail_on_the_second_call)
+    with pytest.raises(OSError, match="disk full"), write_folder_atomically(folder):
+        pass
+    assert [path.name for path in folder.iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [folder]
