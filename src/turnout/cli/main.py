@@ -12,7 +12,9 @@ import click
 from turnout._version import __version__
 from turnout.errors import TurnoutError
 
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "serve": "turnout.cli.serve:serve",
+}
 """Command → where it stands. Modules are imported when they are called, so that `turnout --help` is instant."""
 
 USER_MISTAKE = 2

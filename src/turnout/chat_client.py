@@ -1,0 +1,481 @@
+"""Calls to any provider that speaks OpenAI's chat completions: plain and streamed, bounded and retried.
+
+`ChatClient.ask` and `ChatClient.stream` speak JSON and raise on anything but an answer; they are for the
+judge and for collecting outcomes. `ChatClient.open` passes bytes and statuses on as they are; it is for
+the gateway. All three map what can go wrong to the UpstreamError tree in turnout.errors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import random
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import orjson
+
+from turnout.errors import (
+    InvalidValueError,
+    UpstreamError,
+    UpstreamProtocolError,
+    UpstreamStatusError,
+    UpstreamTimeoutError,
+    UpstreamUnreachableError,
+)
+
+_LARGE_BODY_BYTES = 1 << 20
+_DRAIN_S = 1.0
+_TICK_S = 0.1
+_EVENT_END = re.compile(rb"\r?\n\r?\n")
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """How long a provider may take, in seconds, for each step of a call."""
+
+    connect_s: float = 5.0
+    """To accept a connection."""
+    first_byte_s: float = 300.0
+    """To begin an answer. A plain answer begins only when all of it is written, hence minutes."""
+    between_chunks_s: float = 60.0
+    """From one piece of an answer to the next."""
+    whole_s: float = 900.0
+    """From first to last, retries included."""
+
+    def __post_init__(self) -> None:
+        for name in ("connect_s", "first_byte_s", "between_chunks_s", "whole_s"):
+            if not getattr(self, name) > 0:
+                raise InvalidValueError(f"{name} must be a number of seconds above 0, got {getattr(self, name)}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """When a call is tried again: only before the first byte of an answer, so nothing is said twice.
+
+    A refused or broken connection always counts as worth a retry; an HTTP status does if it is listed.
+    """
+
+    most: int = 2
+    statuses: frozenset[int] = frozenset({408, 429, 500, 502, 503, 504})
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.most < 0:
+            raise InvalidValueError(f"most must be at least 0 retries, got {self.most}.")
+
+    def wait_s(self, retry: int, retry_after_s: float | None) -> float | None:
+        """Seconds to wait before this retry (counted from 0), or None if it is not worth waiting.
+
+        What the provider asks for is kept to, with up to a tenth more so that clients spread out; if it is
+        longer than `longest_wait_s` there is no retry. Otherwise the wait doubles, with full jitter.
+        """
+        if retry >= self.most:
+            return None
+        if retry_after_s is not None:
+            return retry_after_s * random.uniform(1.0, 1.1) if retry_after_s <= self.longest_wait_s else None
+        return random.uniform(0.0, min(self.longest_wait_s, self.first_wait_s * 2**retry))
+
+
+class _Clock:
+    """The time that one call has left, for the step it is at and for the whole.
+
+    It holds no timer. `_Deadlines` looks at all clocks a few times a second and cancels the task whose clock ran out:
+    a timer of its own for each step of each call took a tenth of the time of a request.
+    """
+
+    def __init__(self, limits: TimeLimits, deadlines: _Deadlines) -> None:
+        self.limits = limits
+        self.limit = "whole_s"
+        """The name of the limit that counts at the moment."""
+        self.ran_out = False
+        self.task = asyncio.current_task()
+        self._deadlines = deadlines
+        self._whole_end = deadlines.now() + limits.whole_s
+        self.end = self._whole_end
+
+    def count(self, limit: str) -> None:
+        """Give the next step its time, but never more than what the whole call has left."""
+        end = self._deadlines.now() + getattr(self.limits, limit)
+        if end < self._whole_end:
+            self.limit, self.end = limit, end
+        else:
+            self.count_whole()
+
+    def count_whole(self) -> None:
+        """Stop counting the step: what follows is not the provider's time, but the whole limit holds."""
+        self.limit, self.end = "whole_s", self._whole_end
+
+    def left_s(self) -> float:
+        """What the whole call has left."""
+        return self._whole_end - self._deadlines.now()
+
+    def error(self) -> UpstreamTimeoutError:
+        """The error that names the limit."""
+        seconds = getattr(self.limits, self.limit)
+        return UpstreamTimeoutError(f"The provider was too slow: the time limit {self.limit} = {seconds:g} ran out.")
+
+
+class _Deadlines:
+    """Watches the clocks of all calls under way with a single timer, which sleeps while there are none."""
+
+    def __init__(self) -> None:
+        self._clocks: set[_Clock] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self.now = time.monotonic
+
+    def watch(self, clock: _Clock) -> None:
+        self._clocks.add(clock)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
+
+    def forget(self, clock: _Clock) -> None:
+        self._clocks.discard(clock)
+
+    def _tick(self) -> None:
+        now = self.now()
+        for clock in [clock for clock in self._clocks if clock.end <= now]:
+            clock.ran_out = True
+            self._clocks.discard(clock)
+            if clock.task is not None:
+                clock.task.cancel()
+        running = asyncio.get_running_loop()
+        self._timer = running.call_later(_TICK_S, self._tick) if self._clocks else None
+
+
+class ConnectionPool:
+    """Connections that several clients share. Opened on first use, inside a running event loop."""
+
+    def __init__(self, *, max_connections: int = 1000) -> None:
+        self.deadlines = _Deadlines()
+        self._max_connections = max_connections
+        self._session: aiohttp.ClientSession | None = None
+
+    def session(self) -> aiohttp.ClientSession:
+        """The open session: no cookies are kept, no proxy or password file is read."""
+        if self._session is None or self._session.closed:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._max_connections, ttl_dns_cache=60),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                # An answer that arrives packed would have to be unpacked before it could be passed on.
+                headers={"Accept-Encoding": "identity"},
+                skip_auto_headers=("User-Agent",),
+            )
+        return self._session
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+class UpstreamAnswer:
+    """An answer that has begun: its status and headers are here, its body may still be on the way."""
+
+    def __init__(self, response: aiohttp.ClientResponse, clock: _Clock, *, max_answer_bytes: int) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self._response = response
+        self._clock = clock
+        self._max_answer_bytes = max_answer_bytes
+
+    async def read(self) -> bytes:
+        """The whole body, or an UpstreamProtocolError once it is larger than allowed."""
+        parts: list[bytes] = []
+        size = 0
+        async for chunk in self.chunks():
+            size += len(chunk)
+            if size > self._max_answer_bytes:
+                raise UpstreamProtocolError(
+                    f"The provider's answer is larger than the {self._max_answer_bytes} bytes allowed."
+                )
+            parts.append(chunk)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body in the pieces in which it arrives, without waiting for more."""
+        content = self._response.content
+        while True:
+            self._clock.count("between_chunks_s")
+            try:
+                chunk = await content.readany()
+            except (aiohttp.ClientError, ConnectionError) as error:
+                raise UpstreamUnreachableError("The provider cut its answer off before the end.") from error
+            self._clock.count_whole()
+            if not chunk:
+                return
+            yield chunk
+
+    async def drain(self) -> None:
+        """Read the rest and forget it, for a moment at most, so that the connection can be used again."""
+        try:
+            async with asyncio.timeout(_DRAIN_S):
+                async for _ in self.chunks():
+                    pass
+        except (TimeoutError, UpstreamError):
+            self._response.close()
+
+
+class ChatClient:
+    """A provider's chat completions endpoint.
+
+    `base_url` ends where OpenAI's ends: with `/v1`. The key is sent as a bearer token and shown nowhere.
+    Without a `pool` the client opens and closes its own.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str | None = None,
+        pool: ConnectionPool | None = None,
+        limits: TimeLimits | None = None,
+        retries: Retries | None = None,
+        max_answer_bytes: int = 32 << 20,
+        max_event_bytes: int = 4 << 20,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.limits = limits or TimeLimits()
+        self.retries = retries or Retries()
+        self.max_answer_bytes = max_answer_bytes
+        self.max_event_bytes = max_event_bytes
+        self._url = f"{self.base_url}/chat/completions"
+        self._pool = pool or ConnectionPool()
+        self._owns_pool = pool is None
+        self._headers = {"Content-Type": "application/json"}
+        if api_key:
+            self._headers["Authorization"] = f"Bearer {api_key}"
+
+    def __repr__(self) -> str:
+        return f"ChatClient({self.base_url!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections, if they are this client's own."""
+        if self._owns_pool:
+            await self._pool.aclose()
+
+    async def ask(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The provider's whole answer to a chat completions body.
+
+        Raises UpstreamStatusError for any status but 200, and the other UpstreamErrors as they befall.
+        """
+        async with self.open(orjson.dumps(dict(body))) as answer:
+            content = await answer.read()
+            if answer.status != 200:
+                raise _status_error(answer, content)
+        return _json_object(content)
+
+    async def stream(self, body: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """The chunks of a streamed answer, as they arrive. Ends at the provider's [DONE].
+
+        A stream that ends without it is an UpstreamUnreachableError; an error event is an
+        UpstreamProtocolError.
+        """
+        async with self.open(orjson.dumps({**body, "stream": True})) as answer:
+            if answer.status != 200:
+                raise _status_error(answer, await answer.read())
+            events = EventSplitter(self.max_event_bytes)
+            async for piece in answer.chunks():
+                for event in events.feed(piece):
+                    data = event_data(event)
+                    if data == b"[DONE]":
+                        await answer.drain()
+                        return
+                    if data:
+                        chunk = _json_object(data)
+                        if "error" in chunk:
+                            raise UpstreamProtocolError("The provider reported an error in mid-stream.")
+                        yield chunk
+        raise UpstreamUnreachableError("The provider ended the stream before it was complete.")
+
+    def open(self, body: bytes, *, headers: Mapping[str, str] | None = None) -> _Call:
+        """Send a body as it is: `async with client.open(body) as answer`, once it has begun, whatever its status.
+
+        Retries happen in here, before there is an answer. Time spent in the block counts towards `whole_s`; leaving
+        the block early closes the connection, which tells the provider to stop.
+        """
+        return _Call(self, body, {**headers, **self._headers} if headers else self._headers)
+
+    async def post_once(
+        self, body: bytes, headers: Mapping[str, str], timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.ClientResponse:
+        """One try, with aiohttp's errors as ours. For `open`."""
+        try:
+            return await self._pool.session().post(
+                self._url,
+                # aiohttp warns that a large bytes body goes out in one piece; a file goes out in many.
+                data=body if len(body) < _LARGE_BODY_BYTES else io.BytesIO(body),
+                headers=headers,
+                allow_redirects=False,
+                timeout=timeout,
+            )
+        except aiohttp.ConnectionTimeoutError:
+            raise UpstreamTimeoutError(
+                f"The provider was too slow: the time limit connect_s = {self.limits.connect_s:g} ran out."
+            ) from None
+        except aiohttp.ClientResponseError as error:
+            raise UpstreamProtocolError("The provider did not answer in HTTP.") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise UpstreamUnreachableError(
+                f"The provider at {self.base_url} refused or broke the connection."
+            ) from error
+
+    @property
+    def deadlines(self) -> _Deadlines:
+        """The clocks of the calls under way. For `open`."""
+        return self._pool.deadlines
+
+
+class _Call:
+    """One call from its first try to the end of its answer."""
+
+    def __init__(self, client: ChatClient, body: bytes, headers: Mapping[str, str]) -> None:
+        self._client = client
+        self._body = body
+        self._headers = headers
+        self._response: aiohttp.ClientResponse | None = None
+
+    async def __aenter__(self) -> UpstreamAnswer:
+        client = self._client
+        self._clock = clock = _Clock(client.limits, client.deadlines)
+        client.deadlines.watch(clock)
+        try:
+            self._response = await self._first_answer(clock)
+        except BaseException as error:
+            self._leave(error)
+            raise
+        return UpstreamAnswer(self._response, clock, max_answer_bytes=client.max_answer_bytes)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._response is not None:
+            self._response.release()
+        self._leave(error)
+
+    def _leave(self, error: BaseException | None) -> None:
+        """Stop the clock; if it was what broke the call off, say so instead of being cancelled."""
+        self._client.deadlines.forget(self._clock)
+        if self._clock.ran_out and self._clock.task is not None:
+            self._clock.task.uncancel()
+            if isinstance(error, asyncio.CancelledError):
+                raise self._clock.error() from None
+
+    async def _first_answer(self, clock: _Clock) -> aiohttp.ClientResponse:
+        """The first answer that is not to be retried."""
+        retries = self._client.retries
+        timeout = aiohttp.ClientTimeout(sock_connect=self._client.limits.connect_s)
+        retry = 0
+        while True:
+            clock.count("first_byte_s")
+            try:
+                response = await self._client.post_once(self._body, self._headers, timeout)
+            except UpstreamUnreachableError:
+                wait_s = retries.wait_s(retry, None)
+                if wait_s is None or wait_s >= clock.left_s():
+                    raise
+            else:
+                if response.status not in retries.statuses:
+                    return response
+                wait_s = retries.wait_s(retry, parse_retry_after(response.headers.get("Retry-After")))
+                if wait_s is None or wait_s >= clock.left_s():
+                    return response
+                response.release()
+            clock.count_whole()
+            await asyncio.sleep(wait_s)
+            retry += 1
+
+
+@dataclass(slots=True)
+class EventSplitter:
+    """Cuts a byte stream of server-sent events into events, each with the blank line that ends it.
+
+    >>> events = EventSplitter(max_event_bytes=100)
+    >>> events.feed(b"data: 1\\n\\ndata: "), events.feed(b"2\\r\\n\\r\\n"), events.rest
+    ([b'data: 1\\n\\n'], [b'data: 2\\r\\n\\r\\n'], b'')
+    """
+
+    max_event_bytes: int
+    rest: bytes = field(default=b"", init=False)
+    """What has arrived of an event that is not complete."""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The events that this chunk completes, or an UpstreamProtocolError if one grows too large."""
+        held = self.rest + chunk if self.rest else chunk
+        events = []
+        start = 0
+        # An event's end may straddle two chunks, but what was held before the last three bytes has none.
+        search_from = max(0, len(self.rest) - 3)
+        while match := _EVENT_END.search(held, search_from):
+            events.append(held[start : match.end()])
+            start = search_from = match.end()
+        self.rest = held[start:]
+        if len(self.rest) > self.max_event_bytes:
+            raise UpstreamProtocolError(
+                f"The provider sent a stream event larger than the {self.max_event_bytes} bytes allowed."
+            )
+        return events
+
+
+def event_data(event: bytes) -> bytes:
+    """The data of one server-sent event; empty for a comment or a keep-alive.
+
+    >>> event_data(b"event: x\\ndata: one\\ndata: two\\n\\n"), event_data(b": ping\\n\\n")
+    (b'one\\ntwo', b'')
+    """
+    if event.startswith(b"data:") and event.find(b"\ndata:") < 0:
+        end = event.find(b"\n")
+        return event[5 : end if end >= 0 else None].strip()
+    return b"\n".join(line[5:].strip() for line in event.splitlines() if line.startswith(b"data:"))
+
+
+def parse_retry_after(value: str | None) -> float | None:
+    """Seconds from a Retry-After header, which holds seconds or a date; None if it holds neither.
+
+    >>> parse_retry_after("1.5"), parse_retry_after("soon"), parse_retry_after(None)
+    (1.5, None, None)
+    """
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            date = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        seconds = date.replace(tzinfo=date.tzinfo or UTC).timestamp() - time.time()
+    return max(0.0, seconds) if seconds == seconds and seconds != float("inf") else None
+
+
+def _json_object(content: bytes) -> dict[str, Any]:
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise UpstreamProtocolError(f"The provider's answer is not JSON: {error}.") from error
+    if not isinstance(value, dict):
+        raise UpstreamProtocolError(f"The provider's answer must be a JSON object, got {type(value).__name__}.")
+    return value
+
+
+def _status_error(answer: UpstreamAnswer, content: bytes) -> UpstreamStatusError:
+    return UpstreamStatusError(
+        answer.status, content, retry_after_s=parse_retry_after(answer.headers.get("Retry-After"))
+    )

@@ -1,0 +1,445 @@
+"""The configuration file: TOML → frozen dataclasses. Unknown keys are errors; secrets are names of variables.
+
+docs/reference/configuration.md lists every key. Nothing here reads a secret: `ModelConfig.api_key` looks it
+up in the environment when the gateway is built.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast, get_args
+from urllib.parse import urlsplit
+
+from turnout.chat_client import Retries, TimeLimits
+from turnout.errors import ConfigError, InvalidValueError
+from turnout.pricing import Price
+from turnout.types import ModelPair
+
+QueryText = Literal["full", "hash", "off"]
+"""What the log keeps of a query: its text, a SHA-256 of it, or nothing."""
+
+NEVER_FORWARDED = frozenset(
+    {
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "accept-encoding",
+        "api-key",
+        "x-api-key",
+    }
+)
+"""Request headers that no configuration can forward: credentials, hop-by-hop headers, and what we set."""
+
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_NAME = re.compile(r"[\x21-\x7e]+\Z")
+_SECRET_KEYS = frozenset({"api_key", "key", "token", "secret", "password", "authorization"})
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Where the gateway listens, and what it takes from a client."""
+
+    host: str = "127.0.0.1"
+    port: int = 8400
+    max_body_bytes: int = 20 << 20
+    forward_headers: tuple[str, ...] = (
+        "idempotency-key",
+        "openai-beta",
+        "openai-organization",
+        "openai-project",
+        "traceparent",
+        "tracestate",
+        "x-client-request-id",
+    )
+    """The client's headers that reach a provider, lower case."""
+    routing_limit_s: float = 2.0
+    """How long a slow router may take for one query before the request goes to strong without it."""
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the gateway."""
+        return self.host in ("localhost", "::1") or self.host.startswith("127.")
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamConfig:
+    """How providers are called: time limits, retries and sizes."""
+
+    limits: TimeLimits = field(default_factory=TimeLimits)
+    retries: Retries = field(default_factory=lambda: Retries(most=1, statuses=frozenset(), first_wait_s=0.1))
+    """Broken connections only: a provider's status, 429 included, goes to the client as it came."""
+    max_connections: int = 1000
+    max_answer_bytes: int = 32 << 20
+    max_event_bytes: int = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    """Where decisions are recorded, and how much of a query is kept."""
+
+    path: Path | None = None
+    """The SQLite file; None turns the log off."""
+    query_text: QueryText = "hash"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """One model at one provider."""
+
+    name: str
+    """What clients and routes call it."""
+    base_url: str
+    api_key_env: str | None = None
+    """The environment variable that holds the key; None for a provider that wants none."""
+    upstream_model: str = ""
+    """What the provider calls it; the same as `name` unless said."""
+    price: Price | None = None
+    context_window: int | None = None
+
+    def api_key(self, environment: Mapping[str, str] = os.environ) -> str | None:
+        """The key from the environment, or a ConfigError that names the variable that is not set."""
+        if self.api_key_env is None:
+            return None
+        key = environment.get(self.api_key_env, "").strip()
+        if not key:
+            raise ConfigError(
+                f"[models.{self.name}]: the environment variable {self.api_key_env} (api_key_env) is not set. "
+                f"Set it to the provider's key, for example: export {self.api_key_env}=..."
+            )
+        if not key.isprintable():
+            raise ConfigError(
+                f"[models.{self.name}]: the environment variable {self.api_key_env} holds a line break or "
+                "another character that no key has."
+            )
+        return key
+
+
+@dataclass(frozen=True, slots=True)
+class RouteConfig:
+    """A model name that clients may ask for: a router, a pair and an operating point."""
+
+    name: str
+    router: str
+    """A shipped router's name, or a folder (taken relative to the configuration file)."""
+    pair: ModelPair
+    threshold: float | None = None
+    strong_fraction: float | None = None
+    """Exactly one of the two is set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole configuration file."""
+
+    models: Mapping[str, ModelConfig]
+    routes: Mapping[str, RouteConfig]
+    server: ServerConfig = field(default_factory=ServerConfig)
+    upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+
+
+def load_config(path: str | Path) -> Config:
+    """The configuration in a TOML file, checked as far as one can without loading routers or reading secrets.
+
+    Raises:
+        ConfigError: names the file, the table and the key, and for an unknown key the nearest known one.
+    """
+    path = Path(path)
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text.") from error
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}.") from error
+    try:
+        return parse_config(content, folder=path.parent)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def parse_config(content: Mapping[str, Any], *, folder: Path = Path()) -> Config:
+    """The configuration in a parsed TOML document; relative paths start at `folder`."""
+    table = _Table(content, "the top level")
+    server = _server(table.table("server"))
+    upstream = _upstream(table.table("upstream"))
+    log = _log(table.table("log"), folder)
+    models = {name: _model(name, part) for name, part in table.tables("models").items()}
+    routes = {name: _route(name, part, models, folder) for name, part in table.tables("routes").items()}
+    table.finish()
+    if not models:
+        raise ConfigError("There is no model. Add one: [models.NAME] with base_url.")
+    if both := sorted(models.keys() & routes.keys()):
+        raise ConfigError(f"'{both[0]}' is both a model and a route. Clients ask for either by name: rename one.")
+    return Config(models=models, routes=routes, server=server, upstream=upstream, log=log)
+
+
+Value = TypeVar("Value", str, int, float)
+
+
+class _Table:
+    """One TOML table: each key is taken once, with its type checked; what is left over is unknown."""
+
+    def __init__(self, content: Any, where: str) -> None:
+        if not isinstance(content, dict):
+            raise ConfigError(f"{where} must be a table, got {_describe(content)}.")
+        self._content: dict[str, Any] = dict(content)
+        self.where = where
+        self._known: list[str] = []
+
+    def take(self, key: str, kind: type[Value]) -> Value | None:
+        """The key's value, or None where it is absent."""
+        self._known.append(key)
+        if key not in self._content:
+            return None
+        value = self._content.pop(key)
+        # A whole number will do where a number is asked for; True is a number in Python, but not in TOML.
+        kinds = (int, float) if kind is float else (kind,)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise ConfigError(f"{self.where}: {key} must be {_KIND_NAMES[kind]}, got {_describe(value)}.")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{self.where}: {key} must be a finite number, got {value}.")
+        return kind(value)
+
+    def text(self, key: str) -> str | None:
+        value = self.take(key, str)
+        if value is not None and not value.strip():
+            raise ConfigError(f"{self.where}: {key} must not be empty.")
+        return value
+
+    def required_text(self, key: str) -> str:
+        value = self.text(key)
+        if value is None:
+            raise ConfigError(f"{self.where}: {key} is missing.{self._slip(key)}")
+        return value
+
+    def whole(self, key: str, default: int, *, least: int = 1, most: int | None = None) -> int:
+        value = self.take(key, int)
+        if value is None:
+            return default
+        if value < least or (most is not None and value > most):
+            between = f"at least {least}" if most is None else f"from {least} to {most}"
+            raise ConfigError(f"{self.where}: {key} must be {between}, got {value}.")
+        return value
+
+    def seconds(self, key: str, default: float) -> float:
+        value = self.take(key, float)
+        if value is None:
+            return default
+        if value <= 0:
+            raise ConfigError(f"{self.where}: {key} must be a number of seconds above 0, got {value:g}.")
+        return value
+
+    def texts(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        self._known.append(key)
+        if key not in self._content:
+            return default
+        value = self._content.pop(key)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise ConfigError(f"{self.where}: {key} must be a list of texts, got {_describe(value)}.")
+        return tuple(value)
+
+    def table(self, key: str) -> _Table:
+        self._known.append(key)
+        return _Table(self._content.pop(key, {}), f"[{key}]")
+
+    def tables(self, key: str) -> dict[str, _Table]:
+        self._known.append(key)
+        content = self._content.pop(key, {})
+        if not isinstance(content, dict):
+            raise ConfigError(f"{key} must be tables named [{key}.NAME], got {_describe(content)}.")
+        for name in content:
+            if not _NAME.match(name):
+                raise ConfigError(
+                    f"[{key}]: the name '{name}' cannot be sent in a header. Use printable ASCII without spaces."
+                )
+        return {name: _Table(part, f"[{key}.{name}]") for name, part in content.items()}
+
+    def finish(self) -> None:
+        """Refuse whatever no one took."""
+        for key in self._content:
+            # The value may be a secret, so it is never shown.
+            if key.lower() in _SECRET_KEYS and "api_key_env" in self._known:
+                raise ConfigError(
+                    f"{self.where}: '{key}' is not a key: secrets do not belong in this file. Put the provider's "
+                    'key into an environment variable and name that variable: api_key_env = "OPENAI_API_KEY".'
+                )
+            nearest = difflib.get_close_matches(key, self._known, n=1)
+            hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
+            raise ConfigError(f"{self.where}: unknown key '{key}'.{hint} Known: {', '.join(sorted(self._known))}.")
+
+    def _slip(self, key: str) -> str:
+        nearest = difflib.get_close_matches(key, self._content, n=1)
+        return f" Is '{nearest[0]}' meant to be it?" if nearest else ""
+
+
+_KIND_NAMES: dict[type, str] = {str: "text", int: "a whole number", float: "a number"}
+
+
+def _describe(value: Any) -> str:
+    names: dict[type, str] = {**_KIND_NAMES, bool: "true or false", list: "a list", dict: "a table"}
+    return names.get(type(value), type(value).__name__)
+
+
+def _server(table: _Table) -> ServerConfig:
+    default = ServerConfig()
+    server = ServerConfig(
+        host=table.text("host") or default.host,
+        port=table.whole("port", default.port, least=0, most=65_535),
+        max_body_bytes=table.whole("max_body_bytes", default.max_body_bytes),
+        forward_headers=tuple(name.lower() for name in table.texts("forward_headers", default.forward_headers)),
+        routing_limit_s=table.seconds("routing_limit_s", default.routing_limit_s),
+    )
+    table.finish()
+    if refused := sorted(NEVER_FORWARDED.intersection(server.forward_headers)):
+        raise ConfigError(
+            f"[server]: forward_headers must not hold '{refused[0]}': credentials and the headers of a single "
+            "connection are never forwarded."
+        )
+    return server
+
+
+def _upstream(table: _Table) -> UpstreamConfig:
+    default = UpstreamConfig()
+    upstream = UpstreamConfig(
+        limits=TimeLimits(
+            connect_s=table.seconds("connect_s", default.limits.connect_s),
+            first_byte_s=table.seconds("first_byte_s", default.limits.first_byte_s),
+            between_chunks_s=table.seconds("between_chunks_s", default.limits.between_chunks_s),
+            whole_s=table.seconds("whole_s", default.limits.whole_s),
+        ),
+        retries=Retries(
+            most=table.whole("max_retries", default.retries.most, least=0, most=10),
+            statuses=default.retries.statuses,
+            first_wait_s=default.retries.first_wait_s,
+        ),
+        max_connections=table.whole("max_connections", default.max_connections),
+        max_answer_bytes=table.whole("max_answer_bytes", default.max_answer_bytes),
+        max_event_bytes=table.whole("max_event_bytes", default.max_event_bytes),
+    )
+    table.finish()
+    return upstream
+
+
+def _log(table: _Table, folder: Path) -> LogConfig:
+    path = table.text("path")
+    query_text = table.text("query_text") or "hash"
+    table.finish()
+    _one_of(query_text, get_args(QueryText), f"{table.where}: query_text")
+    return LogConfig(
+        path=None if path is None else folder / Path(path).expanduser(),
+        query_text=cast("QueryText", query_text),
+    )
+
+
+def _model(name: str, table: _Table) -> ModelConfig:
+    model = ModelConfig(
+        name=name,
+        base_url=_base_url(table.required_text("base_url"), table.where),
+        api_key_env=_variable(table.text("api_key_env"), table.where),
+        upstream_model=table.text("upstream_model") or name,
+        price=_price(table),
+        context_window=table.whole("context_window", 0, least=1) or None,
+    )
+    table.finish()
+    return model
+
+
+def _price(table: _Table) -> Price | None:
+    keys = ("usd_per_million_input_tokens", "usd_per_million_output_tokens")
+    values = [table.take(key, float) for key in keys]
+    if values[0] is None and values[1] is None:
+        return None
+    for key, value in zip(keys, values, strict=True):
+        if value is None:
+            raise ConfigError(f"{table.where}: {key} is missing: a price needs both.")
+    try:
+        return Price(*cast("list[float]", values))
+    except InvalidValueError as error:
+        raise ConfigError(f"{table.where}: {error}") from error
+
+
+def _route(name: str, table: _Table, models: Mapping[str, ModelConfig], folder: Path) -> RouteConfig:
+    router = table.required_text("router")
+    strong = table.required_text("strong")
+    weak = table.required_text("weak")
+    threshold = table.take("threshold", float)
+    strong_fraction = table.take("strong_fraction", float)
+    table.finish()
+    for key, model in (("strong", strong), ("weak", weak)):
+        _one_of(model, models, f"{table.where}: {key}")
+    if (threshold is None) == (strong_fraction is None):
+        raise ConfigError(
+            f"{table.where}: give either threshold or strong_fraction (the share of queries for the strong "
+            f"model, in [0, 1]), {'not both' if threshold is not None else 'for example strong_fraction = 0.3'}."
+        )
+    if strong_fraction is not None and not 0 <= strong_fraction <= 1:
+        hint = f" For {strong_fraction:g} % write {strong_fraction / 100:g}." if strong_fraction <= 100 else ""
+        raise ConfigError(f"{table.where}: strong_fraction must be in [0, 1], got {strong_fraction:g}.{hint}")
+    try:
+        pair = ModelPair(strong=strong, weak=weak)
+    except InvalidValueError as error:
+        raise ConfigError(f"{table.where}: {error}") from error
+    in_folder = folder / Path(router).expanduser()
+    return RouteConfig(
+        name=name,
+        router=str(in_folder) if in_folder.exists() else router,
+        pair=pair,
+        threshold=threshold,
+        strong_fraction=strong_fraction,
+    )
+
+
+def _one_of(value: str, known: Iterable[str], where: str) -> None:
+    known = list(known)
+    if value not in known:
+        nearest = difflib.get_close_matches(value, known, n=1)
+        hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
+        raise ConfigError(f"{where} must be one of {', '.join(known) or '(none)'}, got '{value}'.{hint}")
+
+
+def _variable(name: str | None, where: str) -> str | None:
+    # What does not look like a variable's name may be the key itself, so it is not shown.
+    if name is not None and not _VARIABLE_NAME.match(name):
+        raise ConfigError(
+            f"{where}: api_key_env must be the name of an environment variable, such as OPENAI_API_KEY "
+            "(letters, digits and _), and not the key itself."
+        )
+    return name
+
+
+def _base_url(url: str, where: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or any(character.isspace() for character in url):
+        raise ConfigError(f'{where}: base_url must be an address such as "https://api.openai.com/v1".')
+    if parts.username or parts.password:
+        raise ConfigError(f"{where}: base_url must hold no user or password. Use api_key_env.")
+    if parts.query or parts.fragment:
+        raise ConfigError(f"{where}: base_url must end with a path such as /v1, without '?' or '#'.")
+    return url.rstrip("/")

@@ -1,0 +1,181 @@
+"""The gateway as an ASGI application, built by a function: `build_app(config)`.
+
+Run it with any ASGI server, or mount it inside another application: it starts itself with the server's lifespan,
+or with its first request where no lifespan reaches it. Then await `shutdown()` at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+
+from turnout._version import __version__
+from turnout.chat_client import ConnectionPool
+from turnout.config import Config
+from turnout.gateway.asgi import (
+    JSON_TYPE,
+    ClientLeft,
+    Handler,
+    Receive,
+    Scope,
+    Send,
+    send_error,
+    send_whole,
+)
+from turnout.gateway.chat import ChatEndpoint
+from turnout.gateway.counters import Counters
+from turnout.gateway.errors import RequestError, unknown_model
+from turnout.gateway.log import DecisionLog
+from turnout.gateway.routes import Routes, load_routes
+from turnout.routers.base import Router
+
+_MODELS_PREFIX = "/v1/models/"
+
+
+def build_app(
+    config: Config,
+    *,
+    routers: Mapping[str, Router] | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Gateway:
+    """The gateway for a configuration, with its routers loaded and its keys read.
+
+    Args:
+        config: what `turnout.config.load_config` gives.
+        routers: fitted routers by the name that routes use, for those that come from no folder.
+        environment: where the providers' keys are looked up.
+
+    Raises:
+        ConfigError: a key's variable is not set, or a router cannot be loaded.
+    """
+    pool = ConnectionPool(max_connections=config.upstream.max_connections)
+    routes = load_routes(config, pool, routers=routers, environment=environment)
+    log = None
+    if config.log.path is not None:
+        log = DecisionLog(config.log.path, query_text=config.log.query_text)
+    return Gateway(config, routes, pool, log)
+
+
+class Gateway:
+    """An ASGI application; see `build_app`."""
+
+    def __init__(self, config: Config, routes: Routes, pool: ConnectionPool, log: DecisionLog | None) -> None:
+        self.config = config
+        self.routes = routes
+        self.log = log
+        self.counters = Counters()
+        self._pool = pool
+        self._started_at = int(time.time())
+        self._starting: asyncio.Lock | None = None
+        self._started = False
+        chat = ChatEndpoint(
+            routes,
+            counters=self.counters,
+            log=log,
+            max_body_bytes=config.server.max_body_bytes,
+            forward_headers=config.server.forward_headers,
+        )
+        self._handlers: dict[str, tuple[str, Handler]] = {
+            "/v1/chat/completions": ("POST", chat),
+            "/v1/models": ("GET", self._list_models),
+            "/healthz": ("GET", self._health),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            if not self._started:
+                await self.startup()
+            await self._serve(scope, receive, send)
+        else:
+            raise ValueError(f"The gateway serves HTTP, not {scope['type']}.")
+
+    async def startup(self) -> None:
+        """Open the log. Called by the server's lifespan, or by the first request."""
+        if self._starting is None:
+            self._starting = asyncio.Lock()
+        async with self._starting:
+            if not self._started and self.log is not None:
+                await asyncio.to_thread(self.log.start)
+            self._started = True
+
+    async def shutdown(self) -> None:
+        """Close all connections, stop the routers' threads, and write what the log still holds."""
+        await self._pool.aclose()
+        self.routes.close()
+        if self.log is not None:
+            await asyncio.to_thread(self.log.close)
+        self._started = False
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    await self.startup()
+                except Exception as error:
+                    await send({"type": "lifespan.startup.failed", "message": str(error)})
+                    raise
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await self.shutdown()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if root := scope.get("root_path", ""):
+            path = path.removeprefix(root)
+        method: str = scope["method"]
+        known = self._handlers.get(path)
+        if known is None and path.startswith(_MODELS_PREFIX):
+            known = ("GET", self._show_model)
+        try:
+            if known is None:
+                raise RequestError(404, f"There is no {path[:200]} here.", code="not_found")
+            allowed, handler = known
+            if method != allowed and not (method == "HEAD" and allowed == "GET"):
+                raise RequestError(
+                    405,
+                    f"{path[:200]} takes {allowed}, not {method[:20]}.",
+                    code="method_not_allowed",
+                    headers=((b"allow", allowed.encode()),),
+                )
+            await handler(scope, receive, send)
+        except RequestError as error:
+            await send_error(send, error)
+        except ClientLeft:
+            pass
+
+    async def _list_models(self, scope: Scope, receive: Receive, send: Send) -> None:
+        models = [self._model(name) for name in self.routes.names()]
+        await _send_json(send, {"object": "list", "data": models})
+
+    async def _show_model(self, scope: Scope, receive: Receive, send: Send) -> None:
+        name = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(_MODELS_PREFIX)
+        if name not in self.routes.names():
+            raise unknown_model(name, self.routes.names())
+        await _send_json(send, self._model(name))
+
+    def _model(self, name: str) -> dict[str, Any]:
+        owner = "turnout" if name in self.routes.routes else "provider"
+        return {"id": name, "object": "model", "created": self._started_at, "owned_by": owner}
+
+    async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
+        log = None
+        if self.log is not None:
+            log = {"written": self.log.written, "queued": self.log.queued, "dropped": self.log.dropped}
+        answer = {"status": "ok", "version": __version__, "counters": asdict(self.counters), "log": log}
+        await _send_json(send, answer)
+
+
+async def _send_json(send: Send, value: Any) -> None:
+    await send_whole(send, 200, (JSON_TYPE,), orjson.dumps(value))

@@ -1,0 +1,127 @@
+"""The few pieces of HTTP that the gateway needs on top of ASGI: bodies in, answers out, and who has left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from types import TracebackType
+from typing import Any, Self
+
+from turnout.gateway.errors import RequestError, body_too_large
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Header = tuple[bytes, bytes]
+Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+JSON_TYPE: Header = (b"content-type", b"application/json")
+
+_DISCARD_S = 10.0
+
+
+class ClientLeft(Exception):
+    """The client closed its connection before its answer was complete; there is no one to tell."""
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """The first value of a request header (its name in lower case)."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return None
+
+
+async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
+    """The request's body, or a RequestError as soon as it is known to be too large; no more than that is held."""
+    if header(scope, b"content-encoding") not in (None, b"identity"):
+        raise RequestError(415, "A compressed body is not taken: send it plain.", code="unsupported_encoding")
+    declared = header(scope, b"content-length")
+    if declared is not None and declared.isdigit() and int(declared) > limit:
+        raise body_too_large(limit)
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise body_too_large(limit)
+        parts.append(part)
+        if not message.get("more_body"):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def send_whole(send: Send, status: int, headers: Iterable[Header], body: bytes) -> None:
+    """A whole answer."""
+    await _start(send, status, headers, body)
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_error(send: Send, error: RequestError, headers: Iterable[Header] = ()) -> None:
+    """An error as an OpenAI-shaped answer."""
+    await send_whole(send, error.status, (JSON_TYPE, *error.headers, *headers), error.body())
+
+
+async def refuse_body(receive: Receive, send: Send, error: RequestError) -> None:
+    """Answer at once, then let the client finish sending, for a while, and forget what it sends.
+
+    A connection that is closed while the client still writes may be reset, and the answer lost with it.
+    """
+    body = error.body()
+    await _start(send, error.status, (JSON_TYPE, *error.headers), body)
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    try:
+        async with asyncio.timeout(_DISCARD_S):
+            while (message := await receive())["type"] == "http.request" and message.get("more_body"):
+                pass
+    except TimeoutError:
+        pass
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _start(send: Send, status: int, headers: Iterable[Header], body: bytes) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+
+
+class ClientWatch:
+    """Cancels the block when the client leaves, and turns that into ClientLeft.
+
+    >>> async def handler(receive, send):
+    ...     async with ClientWatch(receive) as watch:
+    ...         ...  # call the provider
+    ...         watch.end()  # before the last bytes go out: after them, a client may leave
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._left = False
+        self._ended = False
+
+    async def __aenter__(self) -> Self:
+        self._block = asyncio.current_task()
+        self._task = asyncio.create_task(self._wait())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._task.cancel()
+        if self._left and isinstance(error, asyncio.CancelledError) and self._block is not None:
+            self._block.uncancel()
+            raise ClientLeft from None
+
+    def end(self) -> None:
+        """Watch no longer."""
+        self._ended = True
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self._ended and self._block is not None:
+            self._left = True
+            self._block.cancel()

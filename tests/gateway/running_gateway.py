@@ -1,0 +1,86 @@
+"""The gateway on a real uvicorn and a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import numpy as np
+from openai import AsyncOpenAI
+from scripted_provider import CLIENT_KEY, PROVIDER_KEY
+
+from turnout import Battles, ModelPair, Router
+from turnout.config import parse_config
+from turnout.gateway.app import Gateway, build_app
+from turnout.gateway.log import LogRow, read_rows
+from turnout.gateway.server import listen, server
+from turnout.types import FloatArray
+
+
+class KeywordRouter(Router):
+    """Win rate 0.9 for a query with 'hard' in it, else 0.1."""
+
+    name = "keyword"
+
+    def fit(self, battles: Battles) -> Self:
+        self.pair_ = ModelPair("big", "small")
+        return self
+
+    def predict_win_rate(self, queries: Sequence[str]) -> FloatArray:
+        return np.array([0.9 if "hard" in query else 0.1 for query in queries])
+
+
+@dataclass
+class RunningGateway:
+    """A gateway on a real socket."""
+
+    app: Gateway
+    url: str
+    openai: AsyncOpenAI
+    http: aiohttp.ClientSession
+
+    async def post(self, body: Any, **options: Any) -> tuple[int, Any, Any]:
+        """Status, headers and parsed body of a chat completions request."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        async with self.http.post(f"{self.url}/chat/completions", data=data, **options) as response:
+            content = await response.read()
+            is_json = response.content_type == "application/json"
+            return response.status, response.headers, json.loads(content) if is_json else content
+
+    async def rows(self, count: int = 1) -> list[LogRow]:
+        """The log, once it holds this many rows."""
+        assert self.app.log is not None
+        async with asyncio.timeout(5):
+            while self.app.log.written < count:
+                await asyncio.sleep(0.02)
+        return list(read_rows(self.app.log.path))
+
+
+Start = Callable[..., Awaitable[RunningGateway]]
+
+
+@asynccontextmanager
+async def running(config: dict[str, Any], folder: Path, routers: dict[str, Router]) -> AsyncIterator[RunningGateway]:
+    app = build_app(parse_config(config, folder=folder), routers=routers, environment={"PROVIDER_KEY": PROVIDER_KEY})
+    opened = listen("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{opened.getsockname()[1]}/v1"
+    uvicorn_server = server(app)
+    serving = asyncio.create_task(uvicorn_server.serve(sockets=[opened]))
+    async with asyncio.timeout(5):
+        while not uvicorn_server.started:
+            await asyncio.sleep(0.005)
+    try:
+        async with (
+            AsyncOpenAI(base_url=url, api_key=CLIENT_KEY, max_retries=0) as client,
+            aiohttp.ClientSession() as http,
+        ):
+            yield RunningGateway(app, url, client, http)
+    finally:
+        uvicorn_server.should_exit = True
+        await serving

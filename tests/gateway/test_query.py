@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from turnout.gateway.query import MAX_QUERY_CHARACTERS, query_of
+
+
+def user(content: Any) -> dict[str, Any]:
+    return {"role": "user", "content": content}
+
+
+def test_user_turns_count_oldest_first_and_nobody_elses() -> None:
+    messages = [
+        {"role": "system", "content": "S"},
+        user("one"),
+        {"role": "assistant", "content": "A"},
+        {"role": "tool", "tool_call_id": "t", "content": "T"},
+        user("two"),
+    ]
+    assert query_of(messages) == "one\n\ntwo"
+
+
+def test_a_tool_loop_does_not_change_the_query() -> None:
+    before = [user("one"), {"role": "assistant", "content": None, "tool_calls": []}]
+    after = [*before, {"role": "tool", "tool_call_id": "t", "content": "a result"}]
+    assert query_of(before) == query_of(after) == "one"
+
+
+def test_of_list_content_the_text_parts_count() -> None:
+    parts = [{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {}}, {"type": "text", "text": "here"}]
+    assert query_of([user(parts)]) == "look\nhere"
+
+
+def test_no_user_text_is_the_empty_query() -> None:
+    for content in (None, "", "  ", [], [{"type": "image_url"}], 17, {"text": "x"}, [{"type": "text", "text": 3}]):
+        assert query_of([user(content)]) == ""
+    assert query_of([{"role": "system", "content": "S"}]) == ""
+
+
+def test_earlier_turns_come_along_only_whole() -> None:
+    messages = [user("a" * 10), user("b" * 10), user("c" * 10)]
+    assert query_of(messages, max_characters=25) == "b" * 10 + "\n\n" + "c" * 10
+    assert query_of(messages, max_characters=12) == "c" * 10
+
+
+def test_a_long_last_turn_keeps_its_beginning_and_its_end() -> None:
+    query = query_of([user("before"), user("BEGIN" + "x" * 10_000 + "END")], max_characters=100)
+    assert len(query) == 100
+    assert query.startswith("BEGIN")
+    assert query.endswith("END")
+
+
+@given(
+    st.lists(
+        st.dictionaries(
+            st.sampled_from(["role", "content", "x"]),
+            st.sampled_from(["user", "system", None, 3]) | st.text() | st.lists(st.none() | st.text()),
+        )
+    )
+)
+def test_any_messages_give_a_bounded_query(messages: list[dict[str, Any]]) -> None:
+    assert len(query_of(messages)) <= MAX_QUERY_CHARACTERS
