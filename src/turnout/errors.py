@@ -10,6 +10,7 @@ TurnoutError
 │   └── EncoderMismatchError    a router was loaded with another encoder than it was trained with
 ├── ConfigError             the configuration file cannot be used; names the key
 ├── MissingExtraError       an optional dependency is not installed (also an ImportError)
+├── MissingModelError       a model's weights are not on this machine; names the command that pulls them
 ├── BudgetExceededError     a run would cost more than it was allowed to
 └── UpstreamError           a model provider did not answer as it should
     ├── UpstreamUnreachableError    refused, reset or cut off
@@ -96,6 +97,15 @@ class MissingExtraError(TurnoutError, ImportError):
         super().__init__(
             f"{purpose} needs the package '{package}', which is not installed. "
             f"Install it with: pip install 'turnout[{extra}]'"
+        )
+
+
+class MissingModelError(TurnoutError):
+    """A model's weights are not on this machine; nothing is fetched unless asked for."""
+
+    def __init__(self, name: str, folder: str | Path) -> None:
+        super().__init__(
+            f"The weights of '{name}' are not in {folder}. Fetch them once with: turnout encoders pull {name}"
         )
 
 
