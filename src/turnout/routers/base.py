@@ -34,8 +34,8 @@ class Router(ABC):
     """Estimates how likely the strong model's answer would be preferred, for each query.
 
     The life cycle is scikit-learn's: `__init__` stores settings, `fit` learns and returns self, learned attributes
-    end in `_`. Whatever `fit` stores in such attributes (arrays, numbers, text, lists, dicts) is saved and loaded
-    without further code.
+    end in `_`. Whatever `fit` stores in such attributes (arrays, dicts of named arrays, numbers, text, lists, dicts) is
+    saved and loaded without further code.
     """
 
     name: ClassVar[str]
@@ -103,6 +103,8 @@ class Router(ABC):
                 continue
             if isinstance(value, np.ndarray):
                 arrays[key] = value
+            elif isinstance(value, dict) and value and all(isinstance(part, np.ndarray) for part in value.values()):
+                arrays |= {f"{key}/{name}": part for name, part in value.items()}
             elif isinstance(value, ModelPair):
                 learned[key] = {"strong": value.strong, "weak": value.weak}
             else:
@@ -140,7 +142,11 @@ def restore(artifact: Artifact, *, encoder: Encoder | None = None) -> Router:
     for key, value in artifact.learned.items():
         setattr(router, key, ModelPair(**value) if key == "pair_" else value)
     for key, array in artifact.arrays.items():
-        setattr(router, key, array)
+        attribute, slash, part = key.partition("/")
+        if slash:  # one of a dict of named arrays
+            vars(router).setdefault(attribute, {})[part] = array
+        else:
+            setattr(router, key, array)
     return cast("Router", router)
 
 

@@ -1,0 +1,321 @@
+"""What `bert` and `causal-llm` share: a Hugging Face transformer as a router that holds all it needs to run."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from turnout.data.battles import Battles
+from turnout.data.split import split_rows
+from turnout.errors import ArtifactError, InvalidValueError, UnknownNameError
+from turnout.routers.base import Router, check_fitted, check_trainable, settings_of
+from turnout.routers.fine_tuning import (
+    Examples,
+    Precision,
+    ProgressCallback,
+    Recipe,
+    choose_device,
+    fine_tune,
+    mixed_precision,
+    seeded,
+)
+from turnout.routers.graded_labels import GradedLabels
+from turnout.routers.text_tokens import Keep, TextTokens, logits_by_length
+from turnout.routers.torch_extra import torch, transformers
+from turnout.routers.training_checkpoint import TrainingCheckpoint
+from turnout.types import JSON, FloatArray, IntArray
+
+_NOT_THE_RUN = {"device", "micro_batch_size", "prediction_batch_size"}
+"""Settings that say where and in what portions to compute, not what: a checkpoint may go on with others."""
+
+
+class TransformerRouter(Router):
+    """A fine-tuned transformer that turns each query into label logits.
+
+    The saved folder holds the weights, the architecture and the tokenizer: it loads without a hub and without the
+    checkpoint that training began from.
+    """
+
+    weights_: dict[str, np.ndarray[Any, Any]]
+    """The state dict, tied weights once. bfloat16, which numpy lacks, is kept bit by bit as uint16."""
+    architecture_: dict[str, JSON]
+    """The Hugging Face configuration."""
+    tokenizer_: str
+    """The content of tokenizer.json."""
+    pad_id_: int
+    learning_curve_: list[dict[str, float]]
+    """step, train_loss and validation_loss (nats) at each look."""
+
+    PRESETS: ClassVar[Mapping[str, Mapping[str, JSON]]]
+    """Name → settings, such as those of the paper."""
+
+    checkpoint: str
+    max_tokens: int
+    keep: Keep
+    validation_fraction: float
+    precision: Precision
+    device: str
+    prediction_batch_size: int
+    seed: int
+    _network: Any = None
+    _text_tokens: TextTokens | None = None
+    _n_invalid = 0
+
+    @property
+    def n_invalid_(self) -> int:
+        """Queries so far that got no win rate because the output was invalid; the policy sends these to strong."""
+        return self._n_invalid
+
+    @classmethod
+    def from_preset(cls, name: Literal["paper"], **settings: JSON) -> Self:
+        """A router with a preset's settings, of which any may be overridden."""
+        if name not in cls.PRESETS:
+            raise UnknownNameError("preset", name, cls.PRESETS)
+        return cls(**{**cls.PRESETS[name], **settings})
+
+    def fit(
+        self,
+        battles: Battles,
+        *,
+        checkpoint_folder: str | Path | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> Self:
+        """Fine-tune on battles of one pair; ties and graded shares are soft labels, weights count.
+
+        A part of the queries (`validation_fraction`, by distinct text) is held out to stop early and to choose the
+        step whose weights are kept.
+
+        Args:
+            battles: the pair must be settled.
+            checkpoint_folder: the state of training is kept there at each look at the validation loss, and a run that
+                was killed goes on from it. May be deleted afterwards.
+            progress: called after each step.
+
+        Raises:
+            EmptyDataError: there is no battle.
+            InvalidValueError: the pair is not settled, the checkpoint cannot be loaded, or training diverged.
+            ArtifactError: `checkpoint_folder` belongs to another run.
+        """
+        pair = check_trainable(battles)
+        if not 0 <= self.validation_fraction < 1:
+            raise InvalidValueError(f"validation_fraction must be in [0, 1), got {self.validation_fraction}.")
+        recipe = Recipe(**{field.name: getattr(self, field.name) for field in fields(Recipe)})
+        labels, device = self._labels(), choose_device(self.device)
+        share = battles.strong_share()
+        with seeded(self.seed, device), quiet():
+            network, tokenizer = self._start()
+            self.pad_id_ = int(tokenizer.pad_token_id or 0)
+            self.tokenizer_ = _tokenizer_json(tokenizer, self.checkpoint)
+            self._text_tokens = None
+            network.to(device)
+        examples = Examples(self._tokens().ids(battles.queries), labels.targets(share), battles.weight)
+        held_out = self.validation_fraction
+        rows = (
+            split_rows(battles.queries, [1 - held_out, held_out], source=battles.source, seed=self.seed)
+            if held_out
+            else []
+        )
+        train, validation = (
+            (_take(examples, rows[0]), _take(examples, rows[1]))
+            if rows and len(rows[0])
+            else (examples, _take(examples, []))
+        )
+        self.learning_curve_ = fine_tune(
+            network,
+            lambda ids, mask: self._label_logits(network, ids, mask),
+            train,
+            validation,
+            recipe,
+            pad_id=self.pad_id_,
+            device=device,
+            checkpoint=None
+            if checkpoint_folder is None
+            else TrainingCheckpoint(checkpoint_folder, run=self._run(examples)),
+            progress=progress,
+        )
+        with quiet():
+            network = self._finish(network)
+        self.architecture_ = _architecture(network)
+        self.weights_ = _to_arrays(network)
+        self._network = None  # built anew from the arrays, so that a saved router gives the same scores to the bit
+        self.pair_ = pair
+        return self
+
+    def predict_win_rate(self, queries: Sequence[str]) -> FloatArray:
+        """Win rate of each query, shape (n_queries,), in [0, 1]; NaN, and counted, where the output is invalid."""
+        check_fitted(self, "weights_")
+        if not len(queries):
+            return np.empty(0)
+        rates = self._labels().win_rates(self.predict_label_logits(queries))
+        self._n_invalid += int(np.isnan(rates).sum())
+        return rates
+
+    def predict_label_logits(self, queries: Sequence[str]) -> FloatArray:
+        """Logits of the labels from strong to weak, shape (n_queries, n_labels)."""
+        check_fitted(self, "weights_")
+        return logits_by_length(
+            self._tokens().ids(queries), self._run_network, pad_id=self.pad_id_, batch_size=self.prediction_batch_size
+        )
+
+    @abstractmethod
+    def _labels(self) -> GradedLabels:
+        """The scale of labels."""
+
+    def _tokens(self) -> TextTokens:
+        if self._text_tokens is None:
+            self._text_tokens = self._new_tokens()
+        return self._text_tokens
+
+    @abstractmethod
+    def _new_tokens(self) -> TextTokens:
+        """Queries → token ids, from `tokenizer_`."""
+
+    @abstractmethod
+    def _start(self) -> tuple[Any, Any]:
+        """(network, tokenizer) to start training from."""
+
+    def _finish(self, network: Any) -> Any:
+        """The trained network as a plain one."""
+        return network
+
+    @abstractmethod
+    def _label_logits(self, network: Any, ids: Any, mask: Any) -> Any:
+        """Logits of the labels from strong to weak: tensors, (n, length) and (n, length) → (n, n_labels)."""
+
+    def _run_network(self, ids: IntArray, mask: IntArray) -> FloatArray:
+        network = self._loaded_network()
+        device = network.device
+        context, _ = mixed_precision(device, self.precision)
+        with torch.inference_mode(), context:
+            logits = self._label_logits(network, *(torch.from_numpy(a).to(device) for a in (ids, mask)))
+        result: FloatArray = logits.float().cpu().numpy().astype(np.float64)
+        return result
+
+    def _loaded_network(self) -> Any:
+        if self._network is None:
+            self._network = _from_arrays(self.architecture_, self.weights_).to(choose_device(self.device)).eval()
+        return self._network
+
+    def _run(self, examples: Examples) -> str:
+        settings = {key: value for key, value in settings_of(self).items() if key not in _NOT_THE_RUN}
+        digest = hashlib.sha256(json.dumps([self.name, settings, examples.token_ids], sort_keys=True).encode())
+        digest.update(examples.targets.tobytes() + examples.weight.tobytes())
+        return digest.hexdigest()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_network": None, "_text_tokens": None}
+
+
+def load_checkpoint(
+    auto_class: Any, checkpoint: str, *, weights_dtype: str = "float32", **options: Any
+) -> tuple[Any, Any]:
+    """(network, tokenizer) of a Hugging Face checkpoint.
+
+    Raises:
+        InvalidValueError: it is neither a folder here nor to be had from the hub.
+    """
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
+        network = auto_class.from_pretrained(checkpoint, **options)
+    except (OSError, ValueError) as error:
+        raise InvalidValueError(
+            f"The checkpoint '{checkpoint}' cannot be loaded: {str(error).strip().splitlines()[0]} Give the folder of "
+            "a Hugging Face model with its tokenizer, or a name on the hub (which needs a network)."
+        ) from error
+    return network.to(getattr(torch, weights_dtype)), tokenizer
+
+
+def check_length(config: Any, max_tokens: int) -> None:
+    """Raise InvalidValueError if the network has fewer positions than `max_tokens`."""
+    limit = getattr(config, "max_position_embeddings", None)
+    if limit is not None and max_tokens > limit:
+        raise InvalidValueError(f"max_tokens must be at most {limit}, the model's limit, got {max_tokens}.")
+
+
+def _take(examples: Examples, rows: Sequence[int] | IntArray) -> Examples:
+    index = np.asarray(rows, dtype=np.int64)
+    return Examples([examples.token_ids[row] for row in index], examples.targets[index], examples.weight[index])
+
+
+def _tokenizer_json(tokenizer: Any, checkpoint: str) -> str:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise InvalidValueError(
+            f"The checkpoint '{checkpoint}' has no tokenizer.json (a fast tokenizer), and needs one."
+        )
+    text: str = backend.to_str()
+    return text
+
+
+def _architecture(network: Any) -> dict[str, JSON]:
+    values: dict[str, JSON] = json.loads(network.config.to_json_string(use_diff=False))
+    values.pop("_name_or_path", None)  # a place on the machine that trained is nobody's business
+    # The checkpoint's may be others: a bare encoder, 16-bit weights.
+    return values | {"architectures": [type(network).__name__], "dtype": str(network.dtype).removeprefix("torch.")}
+
+
+def _to_arrays(network: Any) -> dict[str, np.ndarray[Any, Any]]:
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    seen: set[int] = set()
+    for name, tensor in network.state_dict().items():
+        if tensor.data_ptr() in seen and tensor.numel():
+            continue  # tied to one that is there already
+        seen.add(tensor.data_ptr())
+        tensor = tensor.detach().cpu().contiguous()
+        if tensor.dtype == torch.bfloat16:
+            arrays[name] = tensor.view(torch.int16).numpy().view(np.uint16)
+        else:
+            arrays[name] = tensor.numpy()
+    return arrays
+
+
+def _from_arrays(architecture: Mapping[str, JSON], arrays: Mapping[str, np.ndarray[Any, Any]]) -> Any:
+    config = transformers.AutoConfig.for_model(**architecture)
+    network_class = getattr(transformers, architecture["architectures"][0])
+    with quiet():
+        network, info = network_class.from_pretrained(
+            None,
+            config=config,
+            state_dict={name: _to_tensor(array) for name, array in arrays.items()},
+            output_loading_info=True,
+        )
+    if info["missing_keys"]:
+        raise ArtifactError(
+            f"The weights '{min(info['missing_keys'])}' are missing: the router is damaged, or was trained with "
+            f"another version of transformers (this is {transformers.__version__}). Train it anew."
+        )
+    return network
+
+
+def _to_tensor(array: np.ndarray[Any, Any]) -> Any:
+    writable = array if array.flags.writeable else array.copy()  # torch does not take read-only memory
+    if array.dtype == np.uint16:
+        return torch.from_numpy(writable.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(writable)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without the progress bars and load reports of transformers, and the libraries' notes on each other's old ways."""
+    logging = transformers.utils.logging
+    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            for category in (FutureWarning, DeprecationWarning):
+                warnings.simplefilter("ignore", category)
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
