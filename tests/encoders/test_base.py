@@ -27,3 +27,8 @@ def test_unit_rows_does_not_depend_on_the_batch():
     vectors = np.random.default_rng(0).normal(size=(257, 192)).astype(np.float32)
     singles = np.concatenate([unit_rows(row[np.newaxis]) for row in vectors])
     np.testing.assert_array_equal(unit_rows(vectors), singles)
+
+
+def test_ascii_texts_are_cut_like_any_other():
+    text = "Prove that f_1(x) >= 10**3 for ALL x; then\treturn {'a': 1.5e-3}\x0b\x1c#!"
+    assert tokens_of(text, max_tokens=100) == tokens_of(f"{text} é", max_tokens=100)[:-1]

@@ -94,10 +94,11 @@ def test_the_shipped_file_is_small_and_the_one_that_is_named():
 
 def test_known_words_have_a_row_and_others_share_the_rows_of_their_letters():
     vocabulary = Vocabulary(["alpha", "beta"], n_buckets=16)
-    assert vocabulary.features_of("Beta alpha BETA", max_tokens=10) == ([1, 0, 1], [1.0, 1.0, 1.0])
-    rows, shares = vocabulary.features_of("gamma", max_tokens=10)
-    assert len(rows) == 3 + 4 + 5 == len(shares)  # <gamma> has 5 runs of 3, 4 of 4 and 3 of 5 letters
-    assert min(rows) >= 2
+    assert vocabulary.features_of("Beta alpha BETA", max_tokens=10) == ([1, 0, 1], [])
+    rows, shares = vocabulary.features_of("beta gamma alpha", max_tokens=10)
+    assert rows[:2] == [1, 0]
+    assert len(rows[2:]) == 5 + 4 + 3 == len(shares)  # <gamma> has 5 runs of 3, 4 of 4 and 3 of 5 letters
+    assert min(rows[2:]) >= 2
     assert max(rows) < 18
     assert sum(shares) == pytest.approx(1)
 
@@ -108,5 +109,13 @@ def test_what_is_remembered_of_unknown_words_is_bounded(monkeypatch):
     first = vocabulary.features_of("unseen", max_tokens=10)
     for number in range(100):
         vocabulary.features_of(f"{number}", max_tokens=10)
-    assert len(vocabulary._features) == 11
+    assert len(vocabulary._spelled) == 10
     assert vocabulary.features_of("unseen", max_tokens=10) == first
+
+
+def test_the_vector_is_the_weighted_sum_of_the_rows(encoder):
+    text = "The quick brown zyxxqh"
+    rows, shares = encoder._vocabulary.features_of(text, max_tokens=64)
+    table = encoder._table.astype(np.float64) * encoder._scales[:, np.newaxis]
+    total = np.array([1.0] * (len(rows) - len(shares)) + shares) @ table[rows]
+    np.testing.assert_allclose(encoder.encode([text])[0], total / np.linalg.norm(total), atol=1e-5)

@@ -20,7 +20,7 @@ def features(vocabulary: Vocabulary, texts: Sequence[str]) -> scipy.sparse.csr_m
     for text in texts:
         rows, shares = vocabulary.features_of(text, max_tokens=MAX_TOKENS)
         columns += rows
-        values += shares
+        values += [1.0] * (len(rows) - len(shares)) + shares
         starts.append(len(columns))
     shape = (len(texts), len(vocabulary.words) + vocabulary.n_buckets)
     matrix = scipy.sparse.csr_matrix((np.array(values, dtype=np.float32), columns, starts), shape=shape)

@@ -13,6 +13,7 @@ from turnout._version import __version__
 from turnout.errors import TurnoutError
 
 COMMANDS: dict[str, str] = {
+    "encoders": "turnout.cli.encoders:encoders",
     "serve": "turnout.cli.serve:serve",
 }
 """Command → where it stands. Modules are imported when they are called, so that `turnout --help` is instant."""

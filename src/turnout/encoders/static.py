@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 
-from turnout.encoders.base import check_texts, tokens_of, unit_rows
+from turnout.encoders.base import check_texts, tokens_of
 from turnout.errors import ArtifactError, InvalidValueError
-from turnout.types import VectorArray
+from turnout.types import IntArray, VectorArray
 
 WEIGHTS = Path(__file__).with_name("static.safetensors")
 WEIGHTS_SHA256 = "2c417ceedaa9c2f60558d5ba14280728df1bdb12fa89887dede8959e4bc59516"
@@ -34,19 +36,27 @@ class Vocabulary:
     def __init__(self, words: Sequence[str], n_buckets: int) -> None:
         self.words = list(words)
         self.n_buckets = n_buckets
-        self._features = {word: ([row], [1.0]) for row, word in enumerate(self.words)}
-        self._room = len(self._features) + _CACHED_TOKENS
+        self._row_of = {word: row for row, word in enumerate(self.words)}
+        self._spelled: dict[str, tuple[list[int], list[float]]] = {}
 
     def features_of(self, text: str, *, max_tokens: int) -> tuple[list[int], list[float]]:
-        """The rows of a text and their shares, as often as they occur."""
-        rows: list[int] = []
+        """The rows of a text, as often as they occur: those of known words first, then those of the others.
+
+        Of a known word the whole row is meant. The second list holds the shares of the rows that come after
+        those, so it is empty for a text of known words only.
+        """
+        tokens = tokens_of(text, max_tokens=max_tokens)
+        rows = list(map(self._row_of.get, tokens))
+        if None not in rows:
+            return cast("list[int]", rows), []
+        known = [row for row in rows if row is not None]
         shares: list[float] = []
-        known = self._features
-        for token in tokens_of(text, max_tokens=max_tokens):
-            token_rows, token_shares = known.get(token) or self._spell(token)
-            rows += token_rows
-            shares += token_shares
-        return rows, shares
+        for token, row in zip(tokens, rows, strict=True):
+            if row is None:
+                token_rows, token_shares = self._spelled.get(token) or self._spell(token)
+                known += token_rows
+                shares += token_shares
+        return known, shares
 
     def _spell(self, token: str) -> tuple[list[int], list[float]]:
         """The rows of a token that is not a known word: its runs of 3 to 5 letters (1 and 2 beyond ASCII)."""
@@ -61,8 +71,8 @@ class Vocabulary:
         hashes = sorted(zlib.crc32(run.encode(errors="surrogatepass")) for run in runs)
         rows = [len(self.words) + hashed % self.n_buckets for hashed in hashes]
         features = (rows, [1 / len(rows)] * len(rows))
-        if len(self._features) < self._room:
-            self._features[token] = features
+        if len(self._spelled) < _CACHED_TOKENS:
+            self._spelled[token] = features
         return features
 
 
@@ -100,9 +110,17 @@ class StaticEncoder:
         for number, text in enumerate(texts):
             rows, shares = self._vocabulary.features_of(text, max_tokens=self.max_tokens)
             if rows:
-                weights = self._scales[rows] * np.array(shares, dtype=np.float32)
-                vectors[number] = weights @ self._table[rows].astype(np.float32)
-        return unit_rows(vectors)
+                vectors[number] = self._sum(np.array(rows), shares)
+        return vectors
+
+    def _sum(self, rows: IntArray, shares: list[float]) -> VectorArray:
+        """The direction of the weighted sum of these rows: one text at a time, so that no batch matters."""
+        weights = self._scales.take(rows)
+        if shares:
+            weights[-len(shares) :] *= np.array(shares, dtype=np.float32)
+        total: VectorArray = weights @ self._table.take(rows, axis=0).astype(np.float32)
+        length = math.sqrt(total.dot(total))
+        return total / np.float32(length) if length > 0 else total
 
 
 @functools.cache
