@@ -1,0 +1,1 @@
+"""One file for each source that battles or outcomes come from."""
