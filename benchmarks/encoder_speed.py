@@ -1,6 +1,6 @@
 """Median time of one text, for 16, 64 and 256 tokens, on one thread.
 
-OMP_NUM_THREADS=1 python benchmarks/encoder_speed.py static minilm
+Run: OMP_NUM_THREADS=1 python benchmarks/encoder_speed.py static minilm
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ SOURCES: dict[str, int] = {
     "arena-hard prompts": 1_300,
     "mbpp prompts": 500,
     "crux prompts": 800,
-    "theoremqa and scibench questions": 1_700,
+    "theoremqa questions": 700,
     "questions from templates": 12_000,
     "arithmetic from templates": 3_000,
 }
@@ -56,8 +56,8 @@ def build(sources: Path, data: Path, *, seed: int) -> list[tuple[str, str]]:
         "arena-hard prompts": lambda: arena_hard(data),
         "mbpp prompts": lambda: json_field(data / "routerbench_subset/mbpp_winogrande.jsonl.gz", "prompt", is_mbpp),
         "crux prompts": lambda: json_field(data / "zeroeval/crux_math.jsonl.gz", "question", is_crux),
-        "theoremqa and scibench questions": lambda: json_field(
-            data / "mmlu_pro/mmlu_pro_per_question.jsonl.gz", "question", is_permissive_mmlu_pro
+        "theoremqa questions": lambda: json_field(
+            data / "mmlu_pro/mmlu_pro_per_question.jsonl.gz", "question", is_theoremqa
         ),
         "questions from templates": lambda: template_questions(sources, seed),
         "arithmetic from templates": lambda: arithmetic(seed),
@@ -214,8 +214,8 @@ def is_crux(row: dict[str, object]) -> bool:
     return row["task"] == "crux"
 
 
-def is_permissive_mmlu_pro(row: dict[str, object]) -> bool:
-    return str(row["src"]).startswith(("theoremQA", "scibench"))
+def is_theoremqa(row: dict[str, object]) -> bool:
+    return str(row["src"]).startswith("theoremQA")
 
 
 def arena_hard(data: Path) -> Iterator[str]:
