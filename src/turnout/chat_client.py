@@ -192,7 +192,7 @@ class UpstreamAnswer:
         """The whole body, or an UpstreamProtocolError once it is larger than allowed."""
         parts: list[bytes] = []
         size = 0
-        async for chunk in self.chunks():
+        while chunk := await self._next_chunk():
             size += len(chunk)
             if size > self._max_answer_bytes:
                 raise UpstreamProtocolError(
@@ -203,20 +203,23 @@ class UpstreamAnswer:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body in the pieces in which it arrives, without waiting for more."""
-        content = self._response.content
-        while True:
-            self._clock.count("between_chunks_s")
-            try:
-                chunk = await content.readany()
-            except (aiohttp.ClientError, ConnectionError) as error:
-                raise UpstreamUnreachableError("The provider cut its answer off before the end.") from error
-            self._clock.count_whole()
-            if not chunk:
-                return
+        while chunk := await self._next_chunk():
             yield chunk
+
+    async def _next_chunk(self) -> bytes:
+        """Whatever has arrived, or else what arrives next; empty at the end."""
+        self._clock.count("between_chunks_s")
+        try:
+            chunk = await self._response.content.readany()
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise UpstreamUnreachableError("The provider cut its answer off before the end.") from error
+        self._clock.count_whole()
+        return chunk
 
     async def drain(self) -> None:
         """Read the rest and forget it, for a moment at most, so that the connection can be used again."""
+        if self._response.content.at_eof():
+            return
         try:
             async with asyncio.timeout(_DRAIN_S):
                 async for _ in self.chunks():
@@ -251,6 +254,7 @@ class ChatClient:
         self._url = f"{self.base_url}/chat/completions"
         self._pool = pool or ConnectionPool()
         self._owns_pool = pool is None
+        self._timeout = aiohttp.ClientTimeout(sock_connect=self.limits.connect_s)
         self._headers = {"Content-Type": "application/json"}
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
@@ -313,9 +317,7 @@ class ChatClient:
         """
         return _Call(self, body, {**headers, **self._headers} if headers else self._headers)
 
-    async def post_once(
-        self, body: bytes, headers: Mapping[str, str], timeout: aiohttp.ClientTimeout
-    ) -> aiohttp.ClientResponse:
+    async def post_once(self, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         """One try, with aiohttp's errors as ours. For `open`."""
         try:
             return await self._pool.session().post(
@@ -324,7 +326,7 @@ class ChatClient:
                 data=body if len(body) < _LARGE_BODY_BYTES else io.BytesIO(body),
                 headers=headers,
                 allow_redirects=False,
-                timeout=timeout,
+                timeout=self._timeout,
             )
         except aiohttp.ConnectionTimeoutError:
             raise UpstreamTimeoutError(
@@ -381,12 +383,11 @@ class _Call:
     async def _first_answer(self, clock: _Clock) -> aiohttp.ClientResponse:
         """The first answer that is not to be retried."""
         retries = self._client.retries
-        timeout = aiohttp.ClientTimeout(sock_connect=self._client.limits.connect_s)
         retry = 0
         while True:
             clock.count("first_byte_s")
             try:
-                response = await self._client.post_once(self._body, self._headers, timeout)
+                response = await self._client.post_once(self._body, self._headers)
             except UpstreamUnreachableError:
                 wait_s = retries.wait_s(retry, None)
                 if wait_s is None or wait_s >= clock.left_s():

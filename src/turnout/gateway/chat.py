@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -299,8 +300,13 @@ def _passed_back(headers: Mapping[str, str]) -> list[Header]:
     return [
         (name.lower().encode("latin-1"), value.encode("latin-1", "replace"))
         for name, value in headers.items()
-        if name.lower() in _PASSED_BACK or name.lower().startswith(_PASSED_BACK_PREFIXES)
+        if _is_passed_back(name)
     ]
+
+
+@lru_cache(maxsize=1_000)
+def _is_passed_back(name: str) -> bool:
+    return name.lower() in _PASSED_BACK or name.lower().startswith(_PASSED_BACK_PREFIXES)
 
 
 def _is_error_object(content: bytes) -> bool:

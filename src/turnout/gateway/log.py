@@ -18,21 +18,19 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
 
-import orjson
-
 from turnout.config import QueryText
 from turnout.errors import ConfigError, DataError
 
 MAX_QUEUED = 100_000
 """Rows that wait in memory, about a minute of full load; beyond it new rows are dropped, and counted."""
 
-_BATCH_ROWS = 2_000
+_BATCH_ROWS = 500  # SQLite takes 32,766 values in one statement
 _PAUSE_S = 0.2
 _BUSY_S = 5.0
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LogRow:
     """One request: what was decided, what came of it, and what it cost. The table has the same columns."""
 
@@ -72,8 +70,11 @@ class LogRow:
 
 _COLUMNS = [field.name for field in fields(LogRow)]
 _values_of = attrgetter(*_COLUMNS)
-_VALUES = ", ".join(f"json_extract(value, '$[{position}]')" for position in range(len(_COLUMNS)))
-_INSERT = f"INSERT OR IGNORE INTO decisions ({', '.join(_COLUMNS)}) SELECT {_VALUES} FROM json_each(?)"
+_ONE_ROW = f"({', '.join('?' for _ in _COLUMNS)})"
+
+
+def _insert(rows: int) -> str:
+    return f"INSERT OR IGNORE INTO decisions ({', '.join(_COLUMNS)}) VALUES {', '.join([_ONE_ROW] * rows)}"
 
 
 def _create_decisions(connection: sqlite3.Connection) -> None:
@@ -177,9 +178,7 @@ class DecisionLog:
         if self.query_text == "off":
             return None, None
         digest = hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest()
-        # SQLite reads a text that came out of JSON only as far as a NUL.
-        text = query.replace("\x00", "\N{REPLACEMENT CHARACTER}") if self.query_text == "full" else None
-        return text, digest
+        return (query if self.query_text == "full" else None), digest
 
     @property
     def queued(self) -> int:
@@ -196,7 +195,7 @@ class DecisionLog:
         self._thread = None
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None)
+        connection = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None, cached_statements=4)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         return connection
@@ -224,7 +223,7 @@ class DecisionLog:
             batch = [self._queue[i] for i in range(min(len(self._queue), _BATCH_ROWS))]
             try:
                 # A statement is a transaction of its own here: the batch is in the file whole or not at all.
-                connection.execute(_INSERT, (orjson.dumps([_values_of(row) for row in batch]).decode(),))
+                connection.execute(_insert(len(batch)), [value for row in batch for value in _values_of(row)])
             except sqlite3.Error as error:
                 if not self._failed_before:
                     _logger.error("the decision log cannot be written (%s); trying again", error)

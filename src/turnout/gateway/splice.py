@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],]', re.DOTALL)
-_MODEL = re.compile(rb'(?<!\\)"model"[ \t\r\n]*:[ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")', re.DOTALL)
+_MODEL = b'"model"'
+_TEXT_VALUE = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")', re.DOTALL)
 # Each letter of "model" that is written as an escape begins so.
 _ESCAPED_LETTER = b"\\u006"
 
@@ -44,10 +45,23 @@ def provider_body(raw: bytes, parsed: Mapping[str, Any], *, model: str, count_us
 def _model_edits(raw: bytes, new: bytes) -> list[Edit]:
     if _ESCAPED_LETTER not in raw:
         # The name of the field is then written out wherever it stands, so a single place is the right one.
-        matches = list(_MODEL.finditer(raw))
-        if len(matches) == 1:
-            return [(*matches[0].span(1), new)]
+        places = _model_texts(raw)
+        if len(places) == 1:
+            return [(*places[0], new)]
     return [(start, end, new) for start, end in top_level_values(raw)["model"]]
+
+
+def _model_texts(raw: bytes) -> list[tuple[int, int]]:
+    """Where a text stands as the value of a field named model, at whatever depth."""
+    places = []
+    position = raw.find(_MODEL)
+    while position >= 0:
+        after = position + len(_MODEL)
+        # Behind a backslash the quote is part of a longer name.
+        if raw[position - 1] != ord("\\") and (match := _TEXT_VALUE.match(raw, after)):
+            places.append(match.span(1))
+        position = raw.find(_MODEL, after)
+    return places
 
 
 def _usage_edits(raw: bytes, parsed: Mapping[str, Any]) -> list[Edit]:
