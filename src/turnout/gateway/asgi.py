@@ -18,6 +18,9 @@ Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON_TYPE: Header = (b"content-type", b"application/json")
 
+DEPARTURE_TICK_S = 0.05
+"""How long an answer may take before anyone looks whether its client is still there."""
+
 _DISCARD_S = 10.0
 
 
@@ -91,29 +94,40 @@ async def _start(send: Send, status: int, headers: Iterable[Header], body: bytes
 class ClientWatch:
     """Cancels the block when the client leaves, and turns that into ClientLeft.
 
-    >>> async def handler(receive, send):
-    ...     async with ClientWatch(receive) as watch:
+    Listening costs a task, so it begins only once the block has taken `DEPARTURE_TICK_S` or so: before that the
+    answer may as well be sent into the void.
+
+    >>> async def handler(departures, receive, send):
+    ...     async with departures.watch(receive) as watch:
     ...         ...  # call the provider
     ...         watch.end()  # before the last bytes go out: after them, a client may leave
     """
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, departures: Departures, receive: Receive) -> None:
+        self._departures = departures
         self._receive = receive
+        self._task: asyncio.Task[None] | None = None
         self._left = False
         self._ended = False
 
     async def __aenter__(self) -> Self:
         self._block = asyncio.current_task()
-        self._task = asyncio.create_task(self._wait())
+        self._departures.add(self)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._task.cancel()
+        self._departures.discard(self)
+        if self._task is not None:
+            self._task.cancel()
         if self._left and isinstance(error, asyncio.CancelledError) and self._block is not None:
             self._block.uncancel()
             raise ClientLeft from None
+
+    def listen(self) -> None:
+        """Begin to listen for the client."""
+        self._task = asyncio.create_task(self._wait())
 
     def end(self) -> None:
         """Watch no longer."""
@@ -125,3 +139,31 @@ class ClientWatch:
         if not self._ended and self._block is not None:
             self._left = True
             self._block.cancel()
+
+
+class Departures:
+    """Has every watch listen that has been there for a tick, with one timer that sleeps while there is none."""
+
+    def __init__(self) -> None:
+        self._new: set[ClientWatch] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, receive: Receive) -> ClientWatch:
+        """A watch for one request."""
+        return ClientWatch(self, receive)
+
+    def add(self, watch: ClientWatch) -> None:
+        """Have this watch listen at the next tick."""
+        self._new.add(watch)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(DEPARTURE_TICK_S, self._tick)
+
+    def discard(self, watch: ClientWatch) -> None:
+        """The block has ended."""
+        self._new.discard(watch)
+
+    def _tick(self) -> None:
+        self._timer = None
+        waiting, self._new = self._new, set()
+        for watch in waiting:
+            watch.listen()

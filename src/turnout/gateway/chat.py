@@ -17,6 +17,7 @@ from turnout.gateway.asgi import (
     JSON_TYPE,
     ClientLeft,
     ClientWatch,
+    Departures,
     Header,
     Receive,
     Scope,
@@ -102,6 +103,7 @@ class ChatEndpoint:
         self._counters = counters
         self._log = log
         self._max_body_bytes = max_body_bytes
+        self._departures = Departures()
         self._forward_headers = frozenset(name.encode() for name in forward_headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -131,7 +133,7 @@ class ChatEndpoint:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, request: ChatRequest, account: Account) -> None:
         exchange = _Exchange(request, account, send)
         try:
-            async with ClientWatch(receive) as watch:
+            async with self._departures.watch(receive) as watch:
                 try:
                     await exchange.forward(self._forwarded(scope), watch)
                 except UpstreamError as error:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from turnout.errors import ConfigError
 from turnout.gateway.app import Gateway
@@ -33,12 +35,51 @@ def listen(host: str, port: int) -> socket.socket:
     return opened
 
 
+class OneWriteTransport:
+    """A transport that sends what is written within one turn of the event loop in one piece.
+
+    uvicorn writes an answer's head and its body apart, which costs a system call and a packet more.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._call_soon = asyncio.get_running_loop().call_soon
+        self._held: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send this soon, behind what was written before."""
+        if not self._held:
+            self._call_soon(self._flush)
+        self._held.append(data)
+
+    def close(self) -> None:
+        """Send what is held, then close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._held:
+            held, self._held = self._held, []
+            self._transport.write(held[0] if len(held) == 1 else b"".join(held))
+
+
+class OneWriteProtocol(HttpToolsProtocol):
+    """uvicorn's protocol on a transport that sends head and body together."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Serve a new connection."""
+        super().connection_made(OneWriteTransport(transport))  # type: ignore[arg-type]
+
+
 def server(app: Gateway) -> uvicorn.Server:
     """A uvicorn server for the gateway; `await server.serve(sockets=[...])` inside a running loop."""
     return uvicorn.Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=OneWriteProtocol,
             ws="none",
             lifespan="on",
             access_log=False,
