@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -169,3 +170,22 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     broken.write_text("[server]\nprot = 1\n[models.a]\nbase_url = 'http://a'")
     with pytest.raises(ConfigError, match=r"broken.toml: \[server\]: unknown key 'prot'"):
         load_config(broken)
+
+
+def test_the_reference_names_every_key_and_no_other() -> None:
+    page = (Path(__file__).parents[1] / "docs/reference/configuration.md").read_text()
+    sections = dict(re.findall(r"^## `\[(\w+)[^\n]*\n(.*?)(?=^## |\Z)", page, flags=re.MULTILINE | re.DOTALL))
+    documented = {name: set(re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)) for name, text in sections.items()}
+    assert documented == {name: _known_keys(name) for name in ("server", "upstream", "log", "models", "routes")}
+
+
+def _known_keys(table: str) -> set[str]:
+    """The keys that an unknown one is answered with."""
+    complete: dict[str, Any] = {"models": {"a": {"base_url": "http://a"}}}
+    content = {
+        "models": {"models": {"a": {"base_url": "http://a", "unknown": 1}}},
+        "routes": {"models": MODELS, "routes": {"r": {**ROUTE, "unknown": 1}}},
+    }.get(table, {**complete, table: {"unknown": 1}})
+    with pytest.raises(ConfigError) as caught:
+        parse_config(content)
+    return set(str(caught.value).split("Known: ")[1].rstrip(".").split(", "))

@@ -1,0 +1,150 @@
+"""Which server, framework and HTTP client pass requests on fastest, each as a bare pass-through.
+
+    python benchmarks/gateway/candidates.py [--rounds 6] [--connections 32]
+
+Needs granian, httpx and starlette beside Turnout. The candidates take turns, a second each, so that whatever else the
+machine does hits all alike. docs/adr/0002-server-and-client.md quotes the figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rig import free_port, load, mock_provider, processor_s, running
+
+UVICORN = ["uvicorn", "--no-access-log", "--loop", "uvloop", "--http", "httptools", "--log-level", "warning"]
+GRANIAN = ["granian", "--interface", "asgi", "--loop", "uvloop", "--workers", "1", "--no-ws", "--log-level", "error"]
+CANDIDATES: dict[str, tuple[list[str], str]] = {
+    "uvicorn, bare ASGI, aiohttp": (UVICORN, "bare_aiohttp"),
+    "uvicorn, starlette, aiohttp": (UVICORN, "starlette_aiohttp"),
+    "uvicorn, bare ASGI, httpx": (UVICORN, "bare_httpx"),
+    "granian, bare ASGI, aiohttp": (GRANIAN, "bare_aiohttp"),
+}
+PROVIDER = os.environ.get("PROVIDER", "")
+Post = Callable[[bytes], Awaitable[tuple[int, bytes]]]
+
+
+def _aiohttp() -> Post:
+    import aiohttp
+
+    session: aiohttp.ClientSession | None = None
+
+    async def post(body: bytes) -> tuple[int, bytes]:
+        nonlocal session
+        session = session or aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        async with session.post(PROVIDER, data=body, headers={"Content-Type": "application/json"}) as response:
+            return response.status, await response.read()
+
+    return post
+
+
+def _httpx() -> Post:
+    import httpx
+
+    client = httpx.AsyncClient(limits=httpx.Limits(max_connections=None, max_keepalive_connections=None))
+
+    async def post(body: bytes) -> tuple[int, bytes]:
+        response = await client.post(PROVIDER, content=body, headers={"Content-Type": "application/json"})
+        return response.status_code, response.content
+
+    return post
+
+
+def _renamed(raw: bytes) -> bytes:
+    return orjson.dumps({**orjson.loads(raw), "model": "mock"})
+
+
+def _bare(post: Post) -> Any:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            while (await receive())["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        message = await receive()
+        raw = message["body"]
+        while message.get("more_body"):
+            message = await receive()
+            raw += message["body"]
+        status, content = await post(_renamed(raw))
+        orjson.loads(content)["usage"]
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+    return app
+
+
+def bare_aiohttp() -> Any:
+    """No framework, aiohttp as client."""
+    return _bare(_aiohttp())
+
+
+def bare_httpx() -> Any:
+    """No framework, httpx as client."""
+    return _bare(_httpx())
+
+
+def starlette_aiohttp() -> Any:
+    """Starlette as framework, aiohttp as client."""
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    post = _aiohttp()
+
+    async def chat(request: Request) -> Response:
+        status, content = await post(_renamed(await request.body()))
+        orjson.loads(content)["usage"]
+        return Response(content, status, media_type="application/json")
+
+    return Starlette(routes=[Route("/v1/chat/completions", chat, methods=["POST"])])
+
+
+def main() -> None:
+    """Let the candidates take turns, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--connections", type=int, default=32)
+    options = parser.parse_args()
+    with ExitStack() as stack:
+        provider = stack.enter_context(mock_provider())
+        environment = {**os.environ, "PROVIDER": f"http://127.0.0.1:{provider}/v1/chat/completions"}
+        started = {}
+        for name, (server, factory) in CANDIDATES.items():
+            port = free_port()
+            command = [sys.executable, "-m", *server, "--factory", "--port", str(port), f"candidates:{factory}"]
+            process = running(command, port, env=environment, cwd=Path(__file__).parent)
+            started[name] = (port, stack.enter_context(process).pid)
+        per_second: dict[str, list[float]] = {name: [] for name in started}
+        processor: dict[str, list[float]] = {name: [] for name in started}
+        for turn in range(options.rounds + 1):
+            for name, (port, pid) in started.items():
+                before = processor_s(pid)
+                url = f"http://127.0.0.1:{port}/v1/chat/completions"
+                figures = load(url, model="auto", stream=False, seconds=1, connections=options.connections)
+                if figures.failed:
+                    sys.exit(f"{name}: {figures.failed} requests failed")
+                if turn:  # the first turn warms up
+                    per_second[name].append(figures.per_second)
+                    processor[name].append(1e6 * (processor_s(pid) - before) / figures.requests)
+    print(f"{'':30}{'requests/s':>12}{'best':>8}{'µs CPU/request':>16}{'best':>8}")
+    for name in started:
+        rates, costs = per_second[name], processor[name]
+        print(
+            f"{name:30}{statistics.median(rates):>12.0f}{max(rates):>8.0f}"
+            f"{statistics.median(costs):>16.0f}{min(costs):>8.0f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

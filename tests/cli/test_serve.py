@@ -1,0 +1,109 @@
+"""`turnout serve` as a process: it says where it listens, answers, and writes its log when it is told to stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from turnout import Battles, Calibration, ModelPair
+from turnout.cli.serve import serve
+from turnout.errors import ConfigError
+from turnout.gateway.log import read_rows
+from turnout.routers.baselines import RandomRouter
+
+CONFIG = """
+[log]
+path = "log.sqlite3"
+[models.big]
+base_url = "http://127.0.0.1:9/v1"
+api_key_env = "BIG_KEY"
+[models.small]
+base_url = "http://127.0.0.1:9/v1"
+[routes.auto]
+router = "router"
+strong = "big"
+weak = "small"
+strong_fraction = 0.5
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    pair = ModelPair("big", "small")
+    router = RandomRouter(seed=1).fit(Battles.from_columns(["q"], "big", "small", [1.0], pair=pair))
+    rates = router.predict_win_rate([f"query {n}" for n in range(100)])
+    router.save(tmp_path / "router", calibration=Calibration.from_win_rates(rates, data="numbers").to_json())
+    (tmp_path / "turnout.toml").write_text(CONFIG)
+    return tmp_path / "turnout.toml"
+
+
+def test_check_loads_all_and_stops(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIG_KEY", "sk-1")
+    result = CliRunner().invoke(serve, ["--config", str(config), "--check"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "1 routes and 2 models are ready" in result.stdout
+
+
+def test_a_key_that_is_not_set_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BIG_KEY", raising=False)
+    with pytest.raises(ConfigError, match="BIG_KEY"):
+        CliRunner().invoke(serve, ["--config", str(config), "--check"], catch_exceptions=False)
+
+
+def test_a_router_without_calibration_names_the_command(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIG_KEY", "sk-1")
+    (config.parent / "router" / "calibration.json").unlink()
+    with pytest.raises(ConfigError, match="turnout calibrate"):
+        CliRunner().invoke(serve, ["--config", str(config), "--check"], catch_exceptions=False)
+
+
+def test_a_damaged_router_names_its_route(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIG_KEY", "sk-1")
+    (config.parent / "router" / "router.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"\[routes.auto\]: .*router.json is not JSON"):
+        CliRunner().invoke(serve, ["--config", str(config), "--check"], catch_exceptions=False)
+
+
+def test_the_process_serves_until_it_is_told_to_stop_and_keeps_its_log(config: Path) -> None:
+    command = [sys.executable, "-c", "from turnout.cli import main; main()", "serve", "--config", str(config)]
+    environment = {**os.environ, "BIG_KEY": "sk-very-secret"}
+    with subprocess.Popen([*command, "--port", "0"], stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        said = ""
+        while not (found := re.search(r"at (http://127\.0\.0\.1:\d+/v1)", said)):
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+        body = json.dumps({"model": "auto", "messages": [{"role": "user", "content": "hello"}]}).encode()
+        request = urllib.request.Request(f"{found[1]}/chat/completions", body)
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(request, timeout=10)
+        with caught.value as answered:
+            assert answered.code == 502
+            decision = answered.headers["x-turnout-decision-id"]
+        process.send_signal(signal.SIGTERM)
+        said += process.stderr.read()
+    (row,) = read_rows(config.parent / "log.sqlite3")
+    assert row.id == decision
+    assert row.query is None
+    assert row.query_sha256 is not None
+    assert "sk-very-secret" not in said
+    assert "Traceback" not in said
+
+
+def test_a_taken_port_is_a_clear_error(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from turnout.gateway.server import listen
+
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1, port {port}"):
+            listen("127.0.0.1", port)
