@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -139,21 +139,25 @@ class Battles:
         for name in (pair.strong, pair.weak):
             if name not in models:
                 raise UnknownNameError("model in these battles", name, models)
-        model_a, model_b = np.array(self.model_a), np.array(self.model_b)
-        straight = (model_a == pair.strong) & (model_b == pair.weak)
-        turned = (model_a == pair.weak) & (model_b == pair.strong)
-        rows = np.flatnonzero(straight | turned)
-        if not len(rows):
+        oriented = self.between({pair.strong}, {pair.weak}, pair=pair)
+        if not len(oriented):
             raise EmptyDataError(
                 f"No battle is between '{pair.strong}' and '{pair.weak}'. Train on all models with mf, or lift "
                 "the battles to strong and weak tiers with: turnout data tiers"
             )
+        return oriented
+
+    def between(self, strong: Set[str], weak: Set[str], *, pair: ModelPair) -> Battles:
+        """Only the battles of a strong model against a weak one, as battles of this pair with strong as model a."""
+        straight = [a in strong and b in weak for a, b in zip(self.model_a, self.model_b, strict=True)]
+        turned = [a in weak and b in strong for a, b in zip(self.model_a, self.model_b, strict=True)]
+        rows = np.flatnonzero(np.array(straight, dtype=bool) | np.array(turned, dtype=bool))
         kept = self.take(rows)
         return replace(
             kept,
             model_a=[pair.strong] * len(rows),
             model_b=[pair.weak] * len(rows),
-            share_a=np.where(turned[rows], 1.0 - kept.share_a, kept.share_a),
+            share_a=np.where(np.array(turned, dtype=bool)[rows], 1.0 - kept.share_a, kept.share_a),
             pair=pair,
         )
 
