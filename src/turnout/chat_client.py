@@ -21,6 +21,7 @@ from typing import Any, Self
 
 import aiohttp
 import orjson
+from multidict import CIMultiDict
 
 from turnout.errors import (
     InvalidValueError,
@@ -165,8 +166,6 @@ class ConnectionPool:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._max_connections, ttl_dns_cache=60),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                # An answer that arrives packed would have to be unpacked before it could be passed on.
-                headers={"Accept-Encoding": "identity"},
                 skip_auto_headers=("User-Agent",),
             )
         return self._session
@@ -255,7 +254,8 @@ class ChatClient:
         self._pool = pool or ConnectionPool()
         self._owns_pool = pool is None
         self._timeout = aiohttp.ClientTimeout(sock_connect=self.limits.connect_s)
-        self._headers = {"Content-Type": "application/json"}
+        # An answer that arrives packed would have to be unpacked before it could be passed on.
+        self._headers = CIMultiDict({"Content-Type": "application/json", "Accept-Encoding": "identity"})
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
 
@@ -315,9 +315,13 @@ class ChatClient:
         Retries happen in here, before there is an answer. Time spent in the block counts towards `whole_s`; leaving
         the block early closes the connection, which tells the provider to stop.
         """
-        return _Call(self, body, {**headers, **self._headers} if headers else self._headers)
+        merged = self._headers
+        if headers:
+            merged = CIMultiDict(headers)
+            merged.update(self._headers)
+        return _Call(self, body, merged)
 
-    async def post_once(self, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+    async def post_once(self, body: bytes, headers: CIMultiDict[str]) -> aiohttp.ClientResponse:
         """One try, with aiohttp's errors as ours. For `open`."""
         try:
             return await self._pool.session().post(
@@ -348,7 +352,7 @@ class ChatClient:
 class _Call:
     """One call from its first try to the end of its answer."""
 
-    def __init__(self, client: ChatClient, body: bytes, headers: Mapping[str, str]) -> None:
+    def __init__(self, client: ChatClient, body: bytes, headers: CIMultiDict[str]) -> None:
         self._client = client
         self._body = body
         self._headers = headers

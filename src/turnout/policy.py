@@ -5,6 +5,7 @@ Evaluation and serving both call it, so what was measured is what runs.
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -71,8 +72,8 @@ class Policy:
         """
         rates = np.asarray(win_rates, dtype=np.float64)
         return [
-            self._decision(float(rate), bool(strong))
-            for rate, strong in zip(rates, sends_to_strong(rates, self.threshold), strict=True)
+            self._decision(rate, strong)
+            for rate, strong in zip(rates.tolist(), sends_to_strong(rates, self.threshold).tolist(), strict=True)
         ]
 
     def _decision(self, win_rate: float, strong: bool) -> Decision:
@@ -82,6 +83,6 @@ class Policy:
             side="strong" if strong else "weak",
             win_rate=win_rate,
             threshold=self.threshold,
-            reason="no win rate" if np.isnan(win_rate) else reason,
+            reason="no win rate" if math.isnan(win_rate) else reason,
             route=self.route,
         )
