@@ -28,7 +28,7 @@ CALIBRATION_FILE = "calibration.json"
 CARD_FILE = "card.md"
 
 MAX_JSON_BYTES = 64 * 2**20
-MAX_WEIGHTS_BYTES = 8 * 2**30
+MAX_WEIGHTS_BYTES = 64 * 2**30
 
 
 @dataclass(frozen=True)

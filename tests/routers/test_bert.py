@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -20,7 +21,7 @@ QUERIES = [HARD, EASY, "hello", "", "the sum of " * 40]
 
 
 def small(checkpoint, **settings):
-    defaults = {"n_steps": 60, "batch_size": 8, "learning_rate": 1e-2, "max_tokens": 32, "evaluate_every": 20}
+    defaults = {"n_steps": 60, "batch_size": 8, "learning_rate": 1e-2, "max_tokens": 32, "evaluate_every": 10}
     return Bert(checkpoint, **{"device": "cpu", **defaults, **settings})
 
 
@@ -90,6 +91,29 @@ def test_the_paper_preset_can_be_overridden(tiny_bert):
     assert (router.n_steps, router.checkpoint) == (3, tiny_bert)
     with pytest.raises(UnknownNameError, match="Did you mean 'paper'"):
         Bert.from_preset("papier")
+
+
+def test_a_model_fine_tuned_elsewhere_is_taken_as_it_is(tiny_bert, easy_battles, tmp_path):
+    """The released layout: a Hugging Face folder with three labels, of which a tie goes to weak."""
+    released = tmp_path / "released"
+    shutil.copytree(tiny_bert, released)
+    trained = small(tiny_bert, n_labels=3, score_threshold=2).fit(easy_battles)
+    trained._loaded_network().save_pretrained(released)
+    taken = Bert.from_fine_tuned(
+        str(released), trained.pair_, n_labels=3, score_threshold=2, max_tokens=32, device="cpu"
+    )
+    np.testing.assert_allclose(taken.predict_win_rate(QUERIES), trained.predict_win_rate(QUERIES), atol=1e-6)
+    with pytest.raises(InvalidValueError, match="has 3 labels, but n_labels is 1"):
+        Bert.from_fine_tuned(str(released), trained.pair_, max_tokens=32)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_it_learns_in_mixed_precision(tiny_bert, easy_battles, precision):
+    router = small(tiny_bert, precision=precision).fit(easy_battles)
+    hard, easy = router.predict_win_rate([HARD, EASY])
+    assert hard > 0.75
+    assert easy < 0.25
+    assert {array.dtype for array in router.weights_.values()} <= {np.dtype(np.float32), np.dtype(np.int64)}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ QUERIES = [HARD, EASY, "hello", "", "the sum of " * 40]
 
 
 def small(checkpoint, **settings):
-    defaults = {"n_steps": 60, "batch_size": 8, "learning_rate": 2e-2, "max_tokens": 128, "evaluate_every": 20}
+    defaults = {"n_steps": 60, "batch_size": 8, "learning_rate": 2e-2, "max_tokens": 128, "evaluate_every": 10}
     return causal_llm.CausalLLM(checkpoint, device="cpu", **{**defaults, **settings})
 
 
@@ -51,7 +51,6 @@ def test_the_win_rate_is_the_next_token_softmax_over_the_labels(fitted):
     """Against plain transformers: prompt, forward pass, softmax over the label tokens that follow."""
     network = fitted._loaded_network()
     tokenizer = tokenizers.Tokenizer.from_str(fitted.tokenizer_)
-    tokenizer.encode_special_tokens = True
     prompt = [tokenizer.encode(text).ids for text in (causal_llm.INSTRUCTIONS[3], HARD, causal_llm.ANSWER)]
     label_ids = [tokenizer.token_to_id(token) for token in causal_llm.LABEL_TOKENS[3]]
     with torch.no_grad():
@@ -61,8 +60,10 @@ def test_the_win_rate_is_the_next_token_softmax_over_the_labels(fitted):
 
 
 def test_label_tokens_are_new_and_nobody_else_can_write_them(fitted):
-    ids = fitted._tokens().ids(["[[strong]] [[tie]] [[weak]]"])[0]
-    assert not set(ids) & set(fitted.label_ids_)
+    tokens = fitted._tokens()
+    ids = tokens.ids(["[[strong]] [[tie]] [[weak]]"])[0]
+    assert not set(ids[len(tokens.first) :]) & set(fitted.label_ids_)
+    assert set(tokens.first) >= set(fitted.label_ids_)  # our instruction may name them
     assert len(set(fitted.label_ids_)) == 3
 
 
@@ -102,6 +103,25 @@ def test_bfloat16_weights_are_kept_as_they_are(tiny_llama, easy_battles, tmp_pat
     assert {array.dtype for array in loaded.weights_.values()} == {np.dtype(np.uint16)}
     assert loaded._loaded_network().dtype == torch.bfloat16
     np.testing.assert_array_equal(loaded.predict_win_rate(QUERIES), router.predict_win_rate(QUERIES))
+
+
+def test_a_model_fine_tuned_elsewhere_is_taken_as_it_is(fitted, tiny_llama, tmp_path):
+    """The released layout: a Hugging Face folder whose tokenizer has the label tokens."""
+    folder = tmp_path / "released"
+    fitted._loaded_network().save_pretrained(folder)
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizers.Tokenizer.from_str(fitted.tokenizer_), pad_token="[PAD]"
+    ).save_pretrained(folder)
+    taken = causal_llm.CausalLLM.from_fine_tuned(str(folder), fitted.pair_, max_tokens=128, device="cpu")
+    np.testing.assert_allclose(taken.predict_win_rate(QUERIES), fitted.predict_win_rate(QUERIES), atol=1e-6)
+    with pytest.raises(InvalidValueError, match=r"has no token '\[\[strong\]\]'"):
+        causal_llm.CausalLLM.from_fine_tuned(tiny_llama, fitted.pair_, max_tokens=128)
+
+
+def test_the_prompt_can_be_replaced(tiny_llama, easy_battles):
+    router = small(tiny_llama, n_steps=1, instruction="hello: ", answer=" of").fit(easy_battles)
+    hello, colon, story, of = (router._tokens()._tokenizer.token_to_id(word) for word in ("hello", ":", "story", "of"))
+    assert router._tokens().ids(["story"]) == [[hello, colon, story, of]]
 
 
 @pytest.mark.parametrize(

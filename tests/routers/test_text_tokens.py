@@ -40,6 +40,11 @@ def test_texts_around_the_query_are_never_cut(tokenizer_json):
     assert tokens.ids(["a a a a a a"]) == [[1, 4, 3, 3, 5, 6]]  # no closing [SEP]: a causal model goes on from here
 
 
+def test_special_tokens_in_our_own_text_are_special(tokenizer_json):
+    tokens = TextTokens(tokenizer_json, max_tokens=9, before="[SEP] b", after="[SEP]")
+    assert tokens.ids(["a"]) == [[1, 2, 4, 3, 2]]
+
+
 def test_lone_surrogates_and_huge_texts_pass(tokenizer_json):
     tokens = TextTokens(tokenizer_json, max_tokens=4, keep="both")
     assert tokens.ids(["a " * 2_000_000 + "\ud800"]) == [[1, 3, 0, 2]]

@@ -173,6 +173,16 @@ class Bert(TransformerRouter):
         check_length(network.config, self.max_tokens)
         return network, tokenizer
 
+    def _start_fine_tuned(self) -> tuple[Any, Any]:
+        network, tokenizer = load_checkpoint(transformers.AutoModelForSequenceClassification, self.checkpoint)
+        check_length(network.config, self.max_tokens)
+        if network.config.num_labels != self.n_labels:
+            raise InvalidValueError(
+                f"The checkpoint '{self.checkpoint}' has {network.config.num_labels} labels, but n_labels is "
+                f"{self.n_labels}."
+            )
+        return network, tokenizer
+
     def _label_logits(self, network: Any, ids: Any, mask: Any) -> Any:
         logits = network(input_ids=ids, attention_mask=mask).logits
         # One logit is the log-odds of strong: a softmax over two labels, the second of which stays at 0.

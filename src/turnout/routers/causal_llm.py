@@ -32,7 +32,7 @@ INSTRUCTIONS: Mapping[int, str] = MappingProxyType(
         ),
     }
 )
-"""Number of labels → the text before the query. In it the labels are plain text: only the answer is a label token."""
+"""Number of labels → the text before the query, in which the labels are the label tokens themselves."""
 
 ANSWER = "\n\nAnswer: "
 """The text after the query; the next token is the label."""
@@ -68,6 +68,8 @@ class CausalLLM(TransformerRouter):
         n_labels: Literal[3, 5] = 3,
         score_threshold: int | None = None,
         require_label: bool = False,
+        instruction: str | None = None,
+        answer: str | None = None,
         lora_rank: int | None = 16,
         lora_alpha: float = 32.0,
         lora_dropout: float = 0.0,
@@ -97,6 +99,8 @@ class CausalLLM(TransformerRouter):
             score_threshold: None takes the expected share; 4 with 5 labels is the released code's P(score < 4).
             require_label: count an output as invalid, too, where some token that is no label is likeliest, as the
                 released code does.
+            instruction: the text before the query, special tokens included; None takes ours.
+            answer: the text after it, up to where the label follows; None takes ours.
             lora_rank: low-rank adapters (package peft) of this rank on all linear layers, and the label tokens'
                 vectors; None trains all weights, which wants a much lower `learning_rate`.
             lora_alpha: the adapters' scale is lora_alpha / lora_rank.
@@ -124,6 +128,8 @@ class CausalLLM(TransformerRouter):
         self.n_labels = n_labels
         self.score_threshold = score_threshold
         self.require_label = require_label
+        self.instruction = instruction
+        self.answer = answer
         self.lora_rank = lora_rank
         self.lora_alpha = lora_alpha
         self.lora_dropout = lora_dropout
@@ -155,19 +161,35 @@ class CausalLLM(TransformerRouter):
             self.tokenizer_,
             max_tokens=self.max_tokens,
             keep=self.keep,
-            before=INSTRUCTIONS[self.n_labels],
-            after=ANSWER,
+            before=INSTRUCTIONS[self.n_labels] if self.instruction is None else self.instruction,
+            after=ANSWER if self.answer is None else self.answer,
         )
 
     def _start(self) -> tuple[Any, Any]:
+        network, tokenizer = self._load()
+        self.label_ids_ = _add_labels(network, tokenizer, LABEL_TOKENS[self.n_labels])
+        return (network if self.lora_rank is None else self._with_adapters(network)), tokenizer
+
+    def _start_fine_tuned(self) -> tuple[Any, Any]:
+        network, tokenizer = self._load()
+        vocabulary = tokenizer.get_vocab()
+        missing = [token for token in LABEL_TOKENS[self.n_labels] if token not in vocabulary]
+        if missing:
+            raise InvalidValueError(
+                f"The checkpoint '{self.checkpoint}' has no token '{missing[0]}': it was not fine-tuned for "
+                f"{self.n_labels} labels. Train a router on it with fit(battles)."
+            )
+        self.label_ids_ = [vocabulary[token] for token in LABEL_TOKENS[self.n_labels]]
+        return network, tokenizer
+
+    def _load(self) -> tuple[Any, Any]:
         if self.weights_dtype not in ("float32", "bfloat16"):
             raise InvalidValueError(f"weights_dtype must be 'float32' or 'bfloat16', got '{self.weights_dtype}'.")
         network, tokenizer = load_checkpoint(
             transformers.AutoModelForCausalLM, self.checkpoint, weights_dtype=self.weights_dtype
         )
         check_length(network.config, self.max_tokens)
-        self.label_ids_ = _add_labels(network, tokenizer, LABEL_TOKENS[self.n_labels])
-        return (network if self.lora_rank is None else self._with_adapters(network)), tokenizer
+        return network, tokenizer
 
     def _with_adapters(self, network: Any) -> Any:
         try:

@@ -36,7 +36,7 @@ class TextTokens:
             tokenizer_json: the content of a `tokenizer.json`.
             max_tokens: the length limit, fixed ids included.
             keep: which part of a long query is kept.
-            before: text to put before each query.
+            before: text to put before each query; it may hold special tokens.
             after: text to put after it, in place of the closing special tokens (a causal model goes on from there).
         """
         try:
@@ -48,11 +48,11 @@ class TextTokens:
         self._tokenizer = Tokenizer.from_str(tokenizer_json)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        # What looks like a special token in a user's query is text: no query can forge a label or end the prompt.
-        self._tokenizer.encode_special_tokens = True
         opening, closing = self._special_ids()
         self.first = opening + (self._encode(before) if before else [])
         self.last = closing if after is None else self._encode(after)
+        # From here on, what looks like a special token is text: no query can forge a label or end the prompt.
+        self._tokenizer.encode_special_tokens = True
         self.room = max_tokens - len(self.first) - len(self.last)
         self.keep = keep
         if self.room < 1:

@@ -32,7 +32,7 @@ from turnout.routers.graded_labels import GradedLabels
 from turnout.routers.text_tokens import Keep, TextTokens, logits_by_length
 from turnout.routers.torch_extra import torch, transformers
 from turnout.routers.training_checkpoint import TrainingCheckpoint
-from turnout.types import JSON, FloatArray, IntArray
+from turnout.types import JSON, FloatArray, IntArray, ModelPair
 
 _NOT_THE_RUN = {"device", "micro_batch_size", "prediction_batch_size"}
 """Settings that say where and in what portions to compute, not what: a checkpoint may go on with others."""
@@ -82,6 +82,28 @@ class TransformerRouter(Router):
             raise UnknownNameError("preset", name, cls.PRESETS)
         return cls(**{**cls.PRESETS[name], **settings})
 
+    @classmethod
+    def from_fine_tuned(cls, checkpoint: str, pair: ModelPair, **settings: JSON) -> Self:
+        """A fitted router from a checkpoint that was fine-tuned elsewhere for the same labels. Nothing is trained.
+
+        Args:
+            checkpoint: a folder, or a name on the hub.
+            pair: what it was trained for.
+            **settings: see `__init__`.
+
+        Raises:
+            InvalidValueError: the checkpoint cannot be loaded, or lacks the labels.
+        """
+        router = cls(**{**settings, "checkpoint": checkpoint})
+        router._labels()
+        with quiet():
+            network, tokenizer = router._start_fine_tuned()
+        router._keep_tokenizer(tokenizer)
+        router._keep_network(network)
+        router.learning_curve_ = []
+        router.pair_ = pair
+        return router
+
     def fit(
         self,
         battles: Battles,
@@ -113,9 +135,7 @@ class TransformerRouter(Router):
         share = battles.strong_share()
         with seeded(self.seed, device), quiet():
             network, tokenizer = self._start()
-            self.pad_id_ = int(tokenizer.pad_token_id or 0)
-            self.tokenizer_ = _tokenizer_json(tokenizer, self.checkpoint)
-            self._text_tokens = None
+            self._keep_tokenizer(tokenizer)
             network.to(device)
         examples = Examples(self._tokens().ids(battles.queries), labels.targets(share), battles.weight)
         held_out = self.validation_fraction
@@ -143,10 +163,7 @@ class TransformerRouter(Router):
             progress=progress,
         )
         with quiet():
-            network = self._finish(network)
-        self.architecture_ = _architecture(network)
-        self.weights_ = _to_arrays(network)
-        self._network = None  # built anew from the arrays, so that a saved router gives the same scores to the bit
+            self._keep_network(self._finish(network))
         self.pair_ = pair
         return self
 
@@ -182,6 +199,20 @@ class TransformerRouter(Router):
     @abstractmethod
     def _start(self) -> tuple[Any, Any]:
         """(network, tokenizer) to start training from."""
+
+    @abstractmethod
+    def _start_fine_tuned(self) -> tuple[Any, Any]:
+        """(network, tokenizer) of a checkpoint that has its labels already."""
+
+    def _keep_tokenizer(self, tokenizer: Any) -> None:
+        self.pad_id_ = int(tokenizer.pad_token_id or 0)
+        self.tokenizer_ = _tokenizer_json(tokenizer, self.checkpoint)
+        self._text_tokens = None
+
+    def _keep_network(self, network: Any) -> None:
+        self.architecture_ = _architecture(network)
+        self.weights_ = _to_arrays(network)
+        self._network = None  # built anew from the arrays, so that a saved router gives the same scores to the bit
 
     def _finish(self, network: Any) -> Any:
         """The trained network as a plain one."""
