@@ -19,7 +19,7 @@ from turnout.errors import ArtifactError, InvalidValueError
 from turnout.types import IntArray, VectorArray
 
 WEIGHTS = Path(__file__).with_name("static.safetensors")
-WEIGHTS_SHA256 = "2c417ceedaa9c2f60558d5ba14280728df1bdb12fa89887dede8959e4bc59516"
+WEIGHTS_SHA256 = "f85be6a926330e488fca565ca76150e20afe0d91cb1289adb763131e1bf961fc"
 
 _VERSION = 1
 _CACHED_TOKENS = 50_000
