@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -213,13 +213,18 @@ class Battles:
         Raises:
             DataError: a line cannot be used; names the file and the line.
         """
+        return cls.from_rows(read_jsonl(path), path=path)
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[tuple[int, Mapping[str, JSON]]], *, path: str | Path) -> Battles:
+        """Battles from (line, object) as `read_jsonl` expects them; the path is for errors."""
         queries: list[str] = []
         model_a: list[str] = []
         model_b: list[str] = []
         share_a: list[float] = []
         weight: list[float] = []
         source: list[str] = []
-        for line, row in read_jsonl(path):
+        for line, row in rows:
             try:
                 a, b = _text(row, "model_a"), _text(row, "model_b")
                 if a == b:

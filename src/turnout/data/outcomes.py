@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -201,21 +201,27 @@ class Outcomes:
         Raises:
             DataError: a line cannot be used; names the file and the line.
         """
+        return cls.from_rows(read_jsonl(path), path=path)
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[tuple[int, Mapping[str, JSON]]], *, path: str | Path) -> Outcomes:
+        """Outcomes from (line, object) as `read_jsonl` expects them; the path is for errors."""
         queries: list[str] = []
         labels: dict[str, list[str]] = {"id": [], "source": [], "slice": []}
         tables: dict[str, list[dict[str, float]]] = {name: [] for name in _TABLES}
-        for line, row in read_jsonl(path):
+        for line, row in rows:
             try:
                 unknown = row.keys() - _KEYS
                 if unknown:
                     raise ValueError(f"unknown key '{min(unknown)}'; expected {', '.join(sorted(_KEYS))}.")
-                if not isinstance(row.get("query"), str):
-                    raise ValueError(f"'query' must be text, got {row.get('query')!r}.")
+                query = row.get("query")
+                if not isinstance(query, str):
+                    raise ValueError(f"'query' must be text, got {query!r}.")
                 if not row.get("scores"):
                     raise ValueError("'scores' is missing: expected an object {model: score}.")
                 for name in _TABLES:
                     tables[name].append(_numbers(row, name))
-                queries.append(row["query"])
+                queries.append(query)
                 labels["id"].append(str(row.get("id", line)))
                 for name in ("source", "slice"):
                     labels[name].append(sys.intern(str(row.get(name, ""))))

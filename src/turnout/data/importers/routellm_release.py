@@ -15,10 +15,12 @@ import csv
 import io
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 from turnout.data.importers.imported import Imported
+from turnout.data.importers.source import Row, Source
 from turnout.data.jsonl import open_bytes, read_jsonl
 from turnout.data.outcomes import Outcomes
 from turnout.errors import DataError, EmptyDataError
@@ -147,3 +149,42 @@ def _mean(scores: list[float]) -> float:
 
 def _count(reason: str, rows: int) -> dict[str, int]:
     return {reason: rows} if rows else {}
+
+
+class _Released(Source):
+    """One benchmark of the release, from its folder."""
+
+    kind = "outcomes"
+    read: ClassVar[Callable[[Path], Imported]]
+
+    def rows(self, path: Path) -> Iterator[tuple[int, Row]]:
+        """The questions that are not contaminated."""
+        return enumerate(type(self).read(path).data.rows(), start=1)
+
+    def convert(self, row: Row) -> dict[str, JSON]:
+        """The row as it is: it was checked when it was read."""
+        return dict(row)
+
+
+class ReleasedMMLU(_Released):
+    """MMLU as released with the paper."""
+
+    name = "routellm-mmlu"
+    expects = "the RouteLLM release's folder that holds mmlu/"
+    read = staticmethod(read_mmlu)
+
+
+class ReleasedGSM8K(_Released):
+    """GSM8K as released with the paper."""
+
+    name = "routellm-gsm8k"
+    expects = "the RouteLLM release's folder that holds gsm8k/"
+    read = staticmethod(read_gsm8k)
+
+
+class ReleasedMTBench(_Released):
+    """MT Bench as released with the paper."""
+
+    name = "routellm-mt-bench"
+    expects = "the RouteLLM release's folder that holds mt_bench/"
+    read = staticmethod(read_mt_bench)

@@ -1,0 +1,65 @@
+"""Chatbot Arena votes: the 55k CSV, and the JSON forms with turns or conversations."""
+
+from __future__ import annotations
+
+import json
+
+from turnout.data.importers.source import Row, Source, Turns, check_turns, query_of_turns, text_of, winner_share
+from turnout.types import JSON
+
+
+class ArenaJson(Source):
+    """Votes as JSON: model_a, model_b, winner, and the conversation as turns, conversation_a or a prompt."""
+
+    name = "arena"
+    kind = "battles"
+    expects = "Arena votes as JSON or JSON Lines: model_a, model_b, winner, turns | conversation_a | prompt"
+
+    def __init__(self, *, turns: str = "all") -> None:
+        self.turns: Turns = check_turns(turns)
+
+    def convert(self, row: Row) -> dict[str, JSON]:
+        """One vote as a battle."""
+        conversation = next((row[key] for key in ("turns", "conversation_a", "conversation") if key in row), None)
+        if conversation is None:
+            query = text_of(row, "prompt")
+        elif isinstance(conversation, list):
+            query = query_of_turns(conversation, self.turns)
+        else:
+            raise ValueError(f"the conversation must be a list of turns, got {conversation!r}.")
+        return {
+            "query": query,
+            "model_a": text_of(row, "model_a"),
+            "model_b": text_of(row, "model_b"),
+            "share_a": winner_share(row["winner"]),
+            "source": "arena",
+        }
+
+
+class ArenaCsv(Source):
+    """Votes as CSV: the columns of lmsys-arena-human-preference-55k."""
+
+    name = "arena-55k"
+    kind = "battles"
+    expects = (
+        "lmsys-arena-human-preference-55k CSV: model_a, model_b, prompt, winner_model_a, …"
+    )
+
+    def __init__(self, *, turns: str = "all") -> None:
+        self.turns: Turns = check_turns(turns)
+
+    def convert(self, row: Row) -> dict[str, JSON]:
+        """One vote as a battle; `prompt` is a JSON list of turns, of which some may be null."""
+        votes = {column: row[column] for column in ("winner_model_a", "winner_tie", "winner_model_b")}
+        if sorted(votes.values()) != ["0", "0", "1"]:
+            raise ValueError(f"exactly one of {', '.join(votes)} must be 1, got {list(votes.values())}.")
+        turns = json.loads(row["prompt"])
+        if not isinstance(turns, list):
+            raise ValueError(f"'prompt' must be a JSON list of turns, got {turns!r}.")
+        return {
+            "query": query_of_turns(turns, self.turns),
+            "model_a": text_of(row, "model_a"),
+            "model_b": text_of(row, "model_b"),
+            "share_a": 1.0 if votes["winner_model_a"] == "1" else 0.5 if votes["winner_tie"] == "1" else 0.0,
+            "source": "arena",
+        }
