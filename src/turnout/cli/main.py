@@ -13,6 +13,7 @@ from turnout._version import __version__
 from turnout.errors import TurnoutError
 
 COMMANDS: dict[str, str] = {
+    "data": "turnout.cli.data:data",
     "encoders": "turnout.cli.encoders:encoders",
     "serve": "turnout.cli.serve:serve",
 }

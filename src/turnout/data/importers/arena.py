@@ -41,9 +41,7 @@ class ArenaCsv(Source):
 
     name = "arena-55k"
     kind = "battles"
-    expects = (
-        "lmsys-arena-human-preference-55k CSV: model_a, model_b, prompt, winner_model_a, …"
-    )
+    expects = "lmsys-arena-human-preference-55k CSV: model_a, model_b, prompt, winner_model_a, …"
 
     def __init__(self, *, turns: str = "all") -> None:
         self.turns: Turns = check_turns(turns)
@@ -53,7 +51,7 @@ class ArenaCsv(Source):
         votes = {column: row[column] for column in ("winner_model_a", "winner_tie", "winner_model_b")}
         if sorted(votes.values()) != ["0", "0", "1"]:
             raise ValueError(f"exactly one of {', '.join(votes)} must be 1, got {list(votes.values())}.")
-        turns = json.loads(row["prompt"])
+        turns = json.loads(row["prompt"], strict=False)  # some turns hold raw line breaks
         if not isinstance(turns, list):
             raise ValueError(f"'prompt' must be a JSON list of turns, got {turns!r}.")
         return {

@@ -14,10 +14,10 @@ from __future__ import annotations
 import csv
 import io
 import math
+from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
 from turnout.data.importers.imported import Imported
 from turnout.data.importers.source import Row, Source
@@ -155,11 +155,14 @@ class _Released(Source):
     """One benchmark of the release, from its folder."""
 
     kind = "outcomes"
-    read: ClassVar[Callable[[Path], Imported]]
+
+    @abstractmethod
+    def read(self, folder: Path) -> Imported:
+        """The benchmark's outcomes."""
 
     def rows(self, path: Path) -> Iterator[tuple[int, Row]]:
         """The questions that are not contaminated."""
-        return enumerate(type(self).read(path).data.rows(), start=1)
+        return enumerate(self.read(path).data.rows(), start=1)
 
     def convert(self, row: Row) -> dict[str, JSON]:
         """The row as it is: it was checked when it was read."""
@@ -171,7 +174,10 @@ class ReleasedMMLU(_Released):
 
     name = "routellm-mmlu"
     expects = "the RouteLLM release's folder that holds mmlu/"
-    read = staticmethod(read_mmlu)
+
+    def read(self, folder: Path) -> Imported:
+        """See `read_mmlu`."""
+        return read_mmlu(folder)
 
 
 class ReleasedGSM8K(_Released):
@@ -179,7 +185,10 @@ class ReleasedGSM8K(_Released):
 
     name = "routellm-gsm8k"
     expects = "the RouteLLM release's folder that holds gsm8k/"
-    read = staticmethod(read_gsm8k)
+
+    def read(self, folder: Path) -> Imported:
+        """See `read_gsm8k`."""
+        return read_gsm8k(folder)
 
 
 class ReleasedMTBench(_Released):
@@ -187,4 +196,7 @@ class ReleasedMTBench(_Released):
 
     name = "routellm-mt-bench"
     expects = "the RouteLLM release's folder that holds mt_bench/"
-    read = staticmethod(read_mt_bench)
+
+    def read(self, folder: Path) -> Imported:
+        """See `read_mt_bench`."""
+        return read_mt_bench(folder)

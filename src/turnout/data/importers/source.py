@@ -100,6 +100,7 @@ class Reading:
                 self.dropped["that cannot be used"] += 1
                 self.rejected.append({"line": line, "problem": problem, "row": row})
                 continue
+            record["query"] = _without_lone_surrogates(record["query"])
             if len(record["query"]) < self.min_characters:
                 self.dropped[f"shorter than {self.min_characters} characters"] += 1
                 continue
@@ -121,6 +122,11 @@ class Reading:
         if self.rejected:
             write_jsonl(f"{out}.rejected.jsonl", self.rejected)
         return written
+
+
+def _without_lone_surrogates(text: str) -> str:
+    """The text as UTF-8 can hold it: half of a surrogate pair, which JSON can spell, becomes the replacement sign."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def read_csv(path: Path) -> Iterator[tuple[int, Row]]:
