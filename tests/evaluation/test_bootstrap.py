@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from turnout.evaluation.bootstrap import Interval, bootstrap, over_seeds, paired_difference
+from turnout.errors import InvalidValueError
+from turnout.evaluation.bootstrap import Interval, Replicates, bootstrap, over_seeds, paired_difference
 from turnout.evaluation.curve import routing_curve
 from turnout.evaluation.metrics import apgr, cpt
-from turnout.types import FloatArray
+from turnout.types import FloatArray, IntArray
 
 
 @pytest.fixture
@@ -15,14 +16,40 @@ def table() -> tuple[FloatArray, FloatArray, FloatArray]:
     return rates, strong, weak
 
 
+def drawn_counts(n: int, n_replicates: int, seed: int) -> list[IntArray]:
+    random = np.random.default_rng(seed)
+    return [np.bincount(random.integers(0, n, size=n), minlength=n) for _ in range(n_replicates)]
+
+
 def test_a_replicate_is_the_metric_on_the_drawn_queries(table: tuple[FloatArray, FloatArray, FloatArray]) -> None:
-    replicates = bootstrap(*table, n_replicates=20, seed=7, shares=(0.5,), strong_fractions=(0.3,))
-    draws = np.random.default_rng(7).multinomial(300, np.full(300, 1 / 300), size=20)
-    for row, counts in enumerate(draws):
-        drawn = [np.repeat(column, counts) for column in table]
-        assert replicates.apgr[row] == pytest.approx(apgr(*drawn))
-        assert replicates.cpt[0.5][row] == pytest.approx(cpt(*drawn, 0.5).strong_fraction)
-        assert replicates.quality[0.3][row] == pytest.approx(routing_curve(*drawn).quality_at(0.3))
+    replicates = bootstrap(*table, n_replicates=20, seed=7, shares=(0.5,), strong_fractions=(0.3, 0.9))
+    for row, counts in enumerate(drawn_counts(300, 20, seed=7)):
+        rates, strong, weak = (np.repeat(column, counts) for column in table)
+        curve = routing_curve(rates, strong, weak)
+        assert replicates.apgr[row] == pytest.approx(apgr(rates, strong, weak))
+        assert replicates.cpt[0.5][row] == pytest.approx(cpt(rates, strong, weak, 0.5).strong_fraction)
+        assert replicates.quality[row, 0] == pytest.approx(curve.quality_at(0.3))
+        assert replicates.pgr[row, 1] == pytest.approx(np.interp(0.9, curve.strong_fraction, curve.pgr()))
+
+
+def test_a_part_of_a_benchmark_is_measured_on_draws_of_the_whole(
+    table: tuple[FloatArray, FloatArray, FloatArray],
+) -> None:
+    rows = np.random.default_rng(1).permutation(300)[:120]
+    part = tuple(column[rows] for column in table)
+    replicates = bootstrap(*part, rows=rows, n_queries=300, n_replicates=20, seed=7)
+    for row, counts in enumerate(drawn_counts(300, 20, seed=7)):
+        assert replicates.apgr[row] == pytest.approx(apgr(*(np.repeat(column, counts[rows]) for column in part)))
+
+
+def test_the_same_queries_in_another_order_give_the_same_interval(
+    table: tuple[FloatArray, FloatArray, FloatArray],
+) -> None:
+    rates, strong, weak = table
+    rows = np.random.default_rng(1).permutation(300)
+    straight = bootstrap(rates, strong, weak)
+    shuffled = bootstrap(rates[rows], strong[rows], weak[rows], rows=rows, n_queries=300)
+    np.testing.assert_allclose(shuffled.apgr, straight.apgr)
 
 
 def test_draws_do_not_depend_on_how_they_are_chunked(
@@ -49,8 +76,8 @@ def test_a_router_differs_from_random_but_not_from_itself(table: tuple[FloatArra
     router = bootstrap(rates, strong, weak)
     constant = bootstrap(np.zeros(300), strong, weak)
 
-    def metric(replicates: object) -> FloatArray:
-        return replicates.apgr  # type: ignore[attr-defined,no-any-return]
+    def metric(replicates: Replicates) -> FloatArray:
+        return replicates.apgr
 
     assert paired_difference(metric, [router], [constant]).excludes_zero()
     assert paired_difference(metric, [router], [router]) == Interval(0.0, 0.0)
@@ -62,3 +89,14 @@ def test_a_draw_without_a_gap_does_not_count() -> None:
     replicates = bootstrap([0.9, 0.1], [1, 1], [0, 1], n_replicates=200)
     assert 20 < np.isnan(replicates.apgr).sum() < 80
     assert np.isfinite(Interval.of(replicates.apgr).low)
+
+
+def test_no_draw_with_a_gap_gives_no_interval() -> None:
+    with pytest.raises(InvalidValueError, match="too few queries"):
+        Interval.of(np.array([np.nan, np.nan]))
+
+
+def test_replicates_of_different_number_cannot_be_paired(table: tuple[FloatArray, FloatArray, FloatArray]) -> None:
+    few, many = bootstrap(*table, n_replicates=10), bootstrap(*table, n_replicates=20)
+    with pytest.raises(InvalidValueError, match="cannot be paired"):
+        paired_difference(lambda r: r.apgr, [few], [many])

@@ -35,6 +35,15 @@ def test_it_has_a_point_for_every_distinct_threshold(table: list[tuple[float, fl
     assert (np.diff(curve.strong_fraction) > 0).all()
 
 
+@given(TABLES, st.floats(-0.5, 1.5))
+def test_routing_by_any_threshold_lands_on_the_curve(table: list[tuple[float, float, float]], threshold: float) -> None:
+    rates, strong, weak = np.array(table).T
+    fraction, quality = routing_curve(rates, strong, weak).at_threshold(threshold)
+    to_strong = sends_to_strong(rates, threshold)
+    assert fraction == pytest.approx(to_strong.mean())
+    assert quality == pytest.approx(np.where(to_strong, strong, weak).mean())
+
+
 def test_tied_queries_are_split_at_random_in_expectation() -> None:
     curve = routing_curve([0.9, 0.6, 0.6, 0.1], strong_scores=[1, 1, 0, 1], weak_scores=[0, 0, 0, 1])
     assert curve.quality_at(0.5) == pytest.approx((0.5 + 0.75) / 2)

@@ -10,6 +10,7 @@ from turnout.evaluation.metrics import (
     cpt,
     oracle_win_rates,
     pgr,
+    random_apgr_interval,
     savings,
     tied_share,
 )
@@ -94,6 +95,33 @@ def test_the_reachable_fraction_is_reached_and_not_below_the_crossing(
     reached = np.where(to_strong, strong, weak).mean()
     assert pgr(reached, strong.mean(), weak.mean()) >= share - 1e-9
     assert point.strong_fraction <= point.reachable_strong_fraction == pytest.approx(to_strong.mean())
+
+
+@given(PAIRS)
+def test_all_strong_always_recovers_the_whole_gap(table: list[tuple[float, float, float]]) -> None:
+    rates, strong, weak = columns(table)
+    point = cpt(rates, strong, weak, 1.0)  # so that no CPT is ever out of reach
+    assert 0 < point.strong_fraction <= point.reachable_strong_fraction <= 1
+    assert cpt(rates, strong, weak, 0.0).strong_fraction == 0
+
+
+def test_half_of_an_even_gap_is_reached_where_it_is() -> None:
+    """Of 1,307 queries strong gains 288: (144 / 1307) / (288 / 1307) must not fall short of one half."""
+    strong, weak = np.ones(1307), np.repeat([0.0, 1.0], [288, 1307 - 288])
+    assert cpt(-np.arange(1307.0), strong, weak, 0.5).reachable_strong_fraction == 144 / 1307
+
+
+def test_single_random_routers_lie_in_their_interval() -> None:
+    random = np.random.default_rng(4)
+    strong, weak = (random.random(60) < 0.9).astype(float), (random.random(60) < 0.4).astype(float)
+    low, high = random_apgr_interval(strong, weak)
+    values = [apgr(random.random(60), strong, weak) for _ in range(2_000)]
+    assert 0.93 < np.mean([low <= value <= high for value in values]) < 0.97
+
+
+def test_equal_models_leave_nothing_to_recover() -> None:
+    with pytest.raises(InvalidValueError, match=r"0\.3 against 0\.3"):
+        apgr([0.1, 0.2, 0.3], [0.1, 0.2, 0.6], [0.6, 0.2, 0.1])
 
 
 def test_a_share_in_per_cent_is_taken_for_the_slip_it_is() -> None:

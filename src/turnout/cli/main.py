@@ -15,6 +15,8 @@ from turnout.errors import TurnoutError
 COMMANDS: dict[str, str] = {
     "data": "turnout.cli.data:data",
     "encoders": "turnout.cli.encoders:encoders",
+    "calibrate": "turnout.cli.calibrate:calibrate",
+    "evaluate": "turnout.cli.evaluate:evaluate",
     "serve": "turnout.cli.serve:serve",
 }
 """Command → where it stands. Modules are imported when they are called, so that `turnout --help` is instant."""

@@ -23,16 +23,19 @@ class RoutingCurve:
 
     strong_fraction: FloatArray
     """Shape (p,), ascending from 0 to 1: the reachable fractions."""
-    quality: FloatArray
-    """Shape (p,): mean score at each, in the benchmark's own scale."""
+    gained: FloatArray
+    """Shape (p,): the sum of scores above all-weak at each. Sums of right-or-wrong scores are exact, means are not."""
     threshold: FloatArray
     """Shape (p,), descending: the highest threshold that gives each point. All-weak has infinity; where win rates are
     NaN, they go to strong before any other."""
+    weak_quality: float
+    """Mean score with every query sent to weak."""
+    n_queries: int
 
     @property
-    def weak_quality(self) -> float:
-        """Mean score with every query sent to weak."""
-        return float(self.quality[0])
+    def quality(self) -> FloatArray:
+        """Mean score at each point, in the benchmark's own scale, shape (p,)."""
+        return self.weak_quality + self.gained / self.n_queries
 
     @property
     def strong_quality(self) -> float:
@@ -43,14 +46,20 @@ class RoutingCurve:
         """Mean score at any fraction in [0, 1]; between reachable points, in expectation."""
         return float(np.interp(strong_fraction, self.strong_fraction, self.quality))
 
+    def at_threshold(self, threshold: float) -> tuple[float, float]:
+        """(strong fraction, quality) of routing by this threshold with `turnout.policy`."""
+        point = len(self.threshold) - 1 - int(np.searchsorted(self.threshold[::-1], threshold, side="left"))
+        return float(self.strong_fraction[point]), float(self.quality[point])
+
     def pgr(self) -> FloatArray:
         """Performance gap recovered at each point, shape (p,): 0 at all-weak, 1 at all-strong (paper, section 2.2).
 
         Raises:
             InvalidValueError: strong is not better than weak, so that there is no gap to recover.
         """
-        gap = check_gap(self.strong_quality, self.weak_quality)
-        return (self.quality - self.weak_quality) / gap
+        check_gap(self.strong_quality, self.weak_quality)
+        recovered: FloatArray = self.gained / self.gained[-1]
+        return recovered
 
 
 def routing_curve(win_rates: Floats, strong_scores: Floats, weak_scores: Floats) -> RoutingCurve:
@@ -74,8 +83,10 @@ def routing_curve(win_rates: Floats, strong_scores: Floats, weak_scores: Floats)
     gained = np.concatenate([[0.0], np.cumsum(ranking.gain)[ranking.ends - 1]])
     return RoutingCurve(
         strong_fraction=n_strong / len(ranking.gain),
-        quality=float(np.mean(ranking.weak)) + gained / len(ranking.gain),
+        gained=gained,
         threshold=np.concatenate([[np.inf], ranking.thresholds]),
+        weak_quality=float(np.mean(ranking.weak)),
+        n_queries=len(ranking.gain),
     )
 
 
@@ -124,7 +135,8 @@ def check_gap(strong_quality: float, weak_quality: float) -> float:
     Raises:
         InvalidValueError: strong is not better than weak.
     """
-    if not strong_quality > weak_quality:
+    # Means of equal scores may differ by rounding.
+    if not strong_quality - weak_quality > 1e-12 * max(1.0, abs(strong_quality)):
         raise InvalidValueError(
             f"The strong model is not better than the weak one here: {strong_quality:.4g} against {weak_quality:.4g}. "
             "There is no gap to recover, so PGR, APGR and CPT are not defined. Are the two models swapped?"

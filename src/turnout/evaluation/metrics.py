@@ -6,7 +6,6 @@ All take win rates, strong's scores and weak's scores, each of shape (n,), and r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +44,7 @@ def area(curve: RoutingCurve) -> float:
 def apgr_ten_point_grid(win_rates: Floats, strong_scores: Floats, weak_scores: Floats) -> float:
     """The paper's approximation of APGR: the mean PGR at strong fractions 0.1, 0.2, … 1. For comparison only.
 
-    Random routing has 0.55 on this grid, all that `apgr` has not been given.
+    It counts the right end of each tenth, so that random routing has 0.55 where the area is 0.5.
     """
     curve = routing_curve(win_rates, strong_scores, weak_scores)
     return float(np.interp(np.arange(1, 11) / 10, curve.strong_fraction, curve.pgr()).mean())
@@ -84,8 +83,6 @@ def crossing(curve: RoutingCurve, share: float) -> CallPerformanceThreshold:
         hint = f" For {share:g} % write {share / 100:g}." if 1 < share <= 100 else ""
         raise InvalidValueError(f"The share of the gap must be in [0, 1], got {share:g}.{hint}")
     recovered = curve.pgr()
-    # All-strong recovers exactly 1; rounding must not lose that.
-    recovered[-1] = 1.0
     first = int(np.flatnonzero(recovered >= share)[0])
     reachable = float(curve.strong_fraction[first])
     if first == 0:
@@ -95,6 +92,25 @@ def crossing(curve: RoutingCurve, share: float) -> CallPerformanceThreshold:
         start = float(curve.strong_fraction[first - 1])
         crossed = start + (reachable - start) * float((share - below) / (above - below))
     return CallPerformanceThreshold(share, crossed, reachable, float(curve.threshold[first]))
+
+
+def random_apgr_interval(strong_scores: Floats, weak_scores: Floats) -> tuple[float, float]:
+    """Where the APGR of 95 in 100 single random routers lies, around the 0.5 that they have in expectation.
+
+    A random router is a random order of the n queries, and APGR is linear in ranks, so its standard deviation is known:
+    (standard deviation of gains / mean gain) · √((n + 1) / 12) / n, with n − 1 under the gains' variance. A router
+    inside this range may just have been lucky.
+
+    >>> low, high = random_apgr_interval([1, 1, 1, 1], [0, 1, 0, 1])
+    >>> round(low, 3), round(high, 3)
+    (0.135, 0.865)
+    """
+    curve = routing_curve(np.zeros(len(strong_scores)), strong_scores, weak_scores)
+    gap = check_gap(curve.strong_quality, curve.weak_quality)
+    gain = np.asarray(strong_scores, dtype=np.float64) - np.asarray(weak_scores, dtype=np.float64)
+    n = len(gain)
+    deviation = 0.0 if n == 1 else float(gain.std(ddof=1)) / gap * np.sqrt((n + 1) / 12) / n
+    return 0.5 - 1.96 * float(deviation), 0.5 + 1.96 * float(deviation)
 
 
 def oracle_win_rates(strong_scores: Floats, weak_scores: Floats) -> FloatArray:
@@ -116,14 +132,14 @@ def tied_share(win_rates: Floats) -> float:
 
 @dataclass(frozen=True)
 class Savings:
-    """What routing costs beside two other ways to the same quality. All in US dollars a query."""
+    """What routing costs beside two other ways to spend. Costs are means over queries, in US dollars a query."""
 
     strong_fraction: float
     quality: float
     cost_usd: float
     """With this router."""
     random_strong_fraction: float
-    """The fraction that random routing needs for the same quality."""
+    """The fraction that random routing needs for the same quality; 1 if not even always-strong has it."""
     random_cost_usd: float
     """With random routing at the same quality: what the paper's table 6 compares with."""
     always_strong_cost_usd: float
@@ -173,9 +189,3 @@ def savings(
         random_cost_usd=float((1 - random_fraction) * weak_cost.mean() + random_fraction * strong_cost.mean()),
         always_strong_cost_usd=float(strong_cost.mean()),
     )
-
-
-def mean_scores(scores: Sequence[Floats]) -> FloatArray:
-    """The mean of several columns of scores, such as the turns of a conversation, shape (n,)."""
-    mean: FloatArray = np.mean([np.asarray(column, dtype=np.float64) for column in scores], axis=0)
-    return mean

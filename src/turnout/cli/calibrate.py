@@ -1,0 +1,137 @@
+"""`turnout calibrate`: which threshold sends at most a wished share of queries to the strong model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from turnout.data.jsonl import open_bytes, read_jsonl
+from turnout.errors import DataError, EmptyDataError, InvalidValueError
+from turnout.types import JSON
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command(epilog="Example: turnout calibrate my-router --queries queries.jsonl --strong-fraction 0.5 --write")
+@click.argument("router")
+@click.option(
+    "--queries", "queries_path", type=FILE, help="JSON Lines with query, prompt or turns; or one text a line."
+)
+@click.option("--battles", "battles_path", type=FILE, help="The queries of battles (JSON Lines).")
+@click.option("--log", "log_path", type=FILE, help="The queries in the gateway's log: what your users really ask.")
+@click.option(
+    "--strong-fraction",
+    type=float,
+    default=0.5,
+    show_default=True,
+    help="The largest share of queries to send to the strong model, from 0 to 1.",
+)
+@click.option("--write", is_flag=True, help="Keep the calibration in the router's folder, for any fraction later.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def calibrate(
+    router: str,
+    queries_path: Path | None,
+    battles_path: Path | None,
+    log_path: Path | None,
+    strong_fraction: float,
+    write: bool,
+    as_json: bool,
+) -> None:
+    """Print the threshold at which ROUTER sends at most a share of the queries to strong.
+
+    ROUTER is a folder or a shipped router's name. A threshold holds for this router only, and for queries like those
+    it was read off.
+    """
+    from turnout.artifacts import write_calibration
+    from turnout.calibration import Calibration, check_strong_fraction
+    from turnout.routers.base import Router, router_folder, shipped_routers
+
+    check_strong_fraction(strong_fraction)
+    if write and router in shipped_routers():
+        raise InvalidValueError(
+            f"'{router}' is shipped with Turnout, so that its folder is not yours to write to. Copy the folder "
+            f"{router_folder(router)} and calibrate the copy."
+        )
+    queries, source = read_queries(queries_path, battles_path, log_path)
+    if not queries:
+        raise EmptyDataError("holds no query to calibrate on.", path=source)
+    loaded = Router.load(router)
+    calibration = Calibration.from_win_rates(loaded.predict_win_rate(queries), data=source.name)
+    point = calibration.operating_point(strong_fraction)
+    if write:
+        write_calibration(router_folder(router), calibration.to_json())
+    if as_json:
+        click.echo(
+            json.dumps(
+                {**asdict(point), "lowest_win_rate": calibration.lowest, "highest_win_rate": calibration.highest}
+            )
+        )
+        return
+    click.echo(f"threshold        {point.threshold!r}")
+    click.echo(f"strong fraction  {point.strong_fraction:.4f}, at most {strong_fraction:g} was wished for")
+    click.echo(f"queries          {point.n_queries:,} from {source}")
+    click.echo(f"win rates        {calibration.lowest:.4f} to {calibration.highest:.4f}")
+    if calibration.is_constant:
+        click.echo("All win rates are the same: only a strong fraction of 0 or 1 can be reached.")
+    if write:
+        click.echo(f"Written to {router_folder(router)}.")
+
+
+def read_queries(queries: Path | None, battles: Path | None, log: Path | None) -> tuple[list[str], Path]:
+    """The queries of the one file that is named, and that file."""
+    given = [path for path in (queries, battles, log) if path is not None]
+    if len(given) != 1:
+        raise InvalidValueError(f"Give one of --queries, --battles and --log, got {len(given) or 'none'}.")
+    if battles is not None:
+        from turnout.data.battles import Battles
+
+        return list(Battles.read_jsonl(battles).queries), battles
+    if log is not None:
+        from turnout.gateway.log import read_queries as read_log
+
+        return read_log(log), log
+    return list(queries_in(given[0])), given[0]
+
+
+def queries_in(path: Path) -> Iterator[str]:
+    """The queries of a file: JSON Lines if its name says so (.jsonl, .jsonl.gz), else one text a line.
+
+    A JSON line holds `query` or `prompt`, or the `turns` of a conversation's user. Each turn is a request to the
+    gateway, so each gives a query: what the gateway makes of the conversation up to it.
+
+    Raises:
+        DataError: a line cannot be used; names the file and the line.
+    """
+    if ".jsonl" not in path.suffixes:
+        with open_bytes(path) as file:
+            for number, raw in enumerate(file, start=1):
+                try:
+                    line = raw.decode("utf-8").strip()
+                except UnicodeDecodeError as error:
+                    raise DataError(f"not UTF-8 ({error.reason}).", path=path, line=number) from error
+                if line:
+                    yield line
+        return
+    for number, row in read_jsonl(path):
+        yield from _queries_of_row(row, path, number)
+
+
+def _queries_of_row(row: dict[str, JSON], path: Path, line: int) -> list[str]:
+    from turnout.gateway.query import query_of
+
+    text = row.get("query", row.get("prompt"))
+    if isinstance(text, str):
+        return [text]
+    turns = row.get("turns")
+    if text is None and isinstance(turns, list) and turns and all(isinstance(turn, str) for turn in turns):
+        messages = [{"role": "user", "content": turn} for turn in turns]
+        return [query_of(messages[: end + 1]) for end in range(len(messages))]
+    raise DataError(
+        f"expected a text under 'query' or 'prompt', or a list of texts under 'turns'; got the keys {sorted(row)}.",
+        path=path,
+        line=line,
+    )

@@ -1,0 +1,218 @@
+"""`turnout evaluate`: what routers would have scored and cost, on benchmarks or on outcomes of one's own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from turnout import registry
+from turnout.errors import InvalidValueError
+from turnout.types import JSON, ModelPair
+
+if TYPE_CHECKING:
+    from turnout.data.battles import Battles
+    from turnout.evaluation.pair_table import PairTable
+    from turnout.evaluation.runner import Evaluation
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command(epilog="Example: turnout evaluate my-router random --benchmark mmlu --data outcomes/ --plot curves.png")
+@click.argument("routers", nargs=-1, required=True)
+@click.option("--benchmark", "benchmarks", multiple=True, help="Such as mmlu, gsm8k, mt-bench; may be given again.")
+@click.option("--data", "data_dir", type=FILE, help="The folder with the benchmarks' outcomes.")
+@click.option("--outcomes", "outcomes_path", type=FILE, help="Your own outcomes (JSON Lines) instead of a benchmark.")
+@click.option("--pair", "pair_text", metavar="STRONG,WEAK", help="The two models; by default the benchmark's own.")
+@click.option("--golden-labels", type=int, metavar="N", help="Train on N random questions, test on the others.")
+@click.option("--seeds", type=int, default=5, show_default=True, help="How many times, with other questions.")
+@click.option("--encoder", "encoder_name", default="static", show_default=True, help="For routers that are trained.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting of routers that are trained.")
+@click.option("--battles", "battles_path", type=FILE, help="Battles (JSON Lines) to train on besides golden labels.")
+@click.option("--replicates", type=int, default=1_000, show_default=True, help="Bootstrap draws for the intervals.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--out", "out_dir", type=FILE, help="Also write results.json to this folder.")
+@click.option("--plot", "plot_path", type=FILE, help="Also draw the curves: .png, .pdf or .svg (extra 'plots').")
+def evaluate(
+    routers: tuple[str, ...],
+    benchmarks: tuple[str, ...],
+    data_dir: Path | None,
+    outcomes_path: Path | None,
+    pair_text: str | None,
+    golden_labels: int | None,
+    seeds: int,
+    encoder_name: str,
+    assignments: tuple[str, ...],
+    battles_path: Path | None,
+    replicates: int,
+    seed: int,
+    as_json: bool,
+    out_dir: Path | None,
+    plot_path: Path | None,
+) -> None:
+    """Measure ROUTERS on outcomes: PGR, APGR, CPT, quality, dollars, each with its 95 % interval.
+
+    A router is a folder, a shipped router's name, or a baseline (random, always-strong, always-weak); with
+    --golden-labels also the name of a router that is then trained.
+    """
+    from turnout.data.battles import Battles
+    from turnout.evaluation.report import json_report, text_report
+
+    pair = None if pair_text is None else ModelPair.parse(pair_text)
+    settings = parse_settings(assignments)
+    if golden_labels is None and (settings or battles_path):
+        raise InvalidValueError("--set and --battles are for routers that are trained here: give --golden-labels too.")
+    if plot_path is not None:
+        from turnout.evaluation.plots import check_can_plot
+
+        check_can_plot(plot_path)
+    tables = load_tables(benchmarks, data_dir, outcomes_path, pair)
+    extra = None if battles_path is None else Battles.read_jsonl(battles_path)
+    described: dict[str, JSON] = {}
+    evaluations: list[Evaluation] = []
+    for table in tables:
+        evaluations.append(
+            _evaluate_table(
+                table,
+                routers,
+                described,
+                golden=None if golden_labels is None else (golden_labels, seeds),
+                encoder_name=encoder_name,
+                settings=settings,
+                extra=extra,
+                replicates=replicates,
+                seed=seed,
+            )
+        )
+    protocol: dict[str, JSON] = {}
+    if golden_labels is not None:
+        protocol = {
+            "golden_labels": golden_labels,
+            "seeds": list(range(seeds)),
+            "encoder": encoder_name,
+            "settings": settings,
+        }
+    if battles_path is not None:
+        protocol["battles"] = {"file": str(battles_path), "sha256": _file_sha256(battles_path)}
+    report = json_report(evaluations, protocol=protocol, routers=described, command=["turnout", *sys.argv[1:]])
+    if out_dir is not None:
+        _write_json(out_dir / "results.json", report)
+    if plot_path is not None:
+        from turnout.evaluation.plots import plot_curves
+
+        plot_curves(evaluations, plot_path)
+    click.echo(json.dumps(report, indent=2) if as_json else "\n\n".join(text_report(one) for one in evaluations))
+
+
+def load_tables(
+    benchmarks: Sequence[str], data_dir: Path | None, outcomes_path: Path | None, pair: ModelPair | None
+) -> list[PairTable]:
+    """The tables that the options name; says what is missing or too much."""
+    from turnout.evaluation.benchmarks.base import load_benchmark
+    from turnout.evaluation.pair_table import PairTable
+
+    if bool(benchmarks) == bool(outcomes_path):
+        raise InvalidValueError(
+            f"Give either --benchmark ({', '.join(registry.names('benchmark'))}) or --outcomes FILE, "
+            f"got {'both' if benchmarks else 'neither'}."
+        )
+    if outcomes_path is not None:
+        if pair is None:
+            raise InvalidValueError("--outcomes needs --pair STRONG,WEAK: which two models are to be compared.")
+        return [PairTable.of_file(outcomes_path, pair)]
+    declared = [load_benchmark(name) for name in benchmarks]
+    if data_dir is None:
+        raise InvalidValueError("--benchmark needs --data DIR: the folder with the benchmark's outcomes.")
+    return [PairTable.of_benchmark(benchmark, data_dir, pair) for benchmark in declared]
+
+
+def parse_settings(assignments: Sequence[str]) -> dict[str, JSON]:
+    """KEY=VALUE words as settings; a value that is JSON (a number, true, null) is read as such, others are text.
+
+    >>> parse_settings(["k=50", "metric=cosine"])
+    {'k': 50, 'metric': 'cosine'}
+    """
+    settings: dict[str, JSON] = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key:
+            raise InvalidValueError(f"--set takes KEY=VALUE, got '{assignment}'.")
+        try:
+            settings[key] = json.loads(value)
+        except ValueError:
+            settings[key] = value
+    return settings
+
+
+def _evaluate_table(
+    table: PairTable,
+    routers: Sequence[str],
+    described: dict[str, JSON],
+    *,
+    golden: tuple[int, int] | None,
+    encoder_name: str,
+    settings: dict[str, JSON],
+    extra: Battles | None,
+    replicates: int,
+    seed: int,
+) -> Evaluation:
+    from turnout.encoders.cache import CachedEncoder
+    from turnout.evaluation.candidates import (
+        BASELINES,
+        describe_fitted,
+        fitted_router,
+        is_fitted,
+        replay_fitted,
+        router_maker,
+    )
+    from turnout.evaluation.golden import golden_replays, golden_splits, without_test_queries
+    from turnout.evaluation.replay import Replay
+    from turnout.evaluation.runner import evaluate as measure_all
+
+    splits = [] if golden is None else golden_splits(table, *golden)
+    kept = None if extra is None else without_test_queries(extra, table)
+    if extra is not None and kept is not None and len(kept) < len(extra):
+        click.echo(f"{len(extra) - len(kept):,} battles left out: {table.title} asks the same queries.", err=True)
+    # All seeds ask for the same texts: with room for all of them, each is encoded once.
+    cached = (
+        CachedEncoder(
+            registry.load("encoder", encoder_name)(), capacity=len(table) + (0 if kept is None else len(kept))
+        )
+        if splits
+        else None
+    )
+    replays: dict[str, list[Replay]] = {}
+    for name in routers:
+        if cached is None or is_fitted(name) or name in BASELINES:
+            router = fitted_router(name, table.pair)
+            described[name] = describe_fitted(name, router, table)
+            if described[name]["scored_pair"] != str(table.pair):
+                click.echo(f"{name} knows only its own pair, {router.pair_}: it is measured on {table.pair}.", err=True)
+            replays[name] = replay_fitted(router, table, splits)
+            continue
+        make = router_maker(name, settings, cached)
+        label = f"{name} on {table.title}"
+        with click.progressbar(splits, label=label, show_pos=True, file=sys.stderr) as progress:
+            replays[name] = golden_replays(make, table, progress, extra=kept)
+        described[name] = {"router": name, "encoder": cached.identity, "settings": settings}
+    click.echo(f"measuring {table.title} …", err=True)
+    return measure_all(table, replays, n_replicates=replicates, seed=seed)
+
+
+def _write_json(path: Path, value: JSON) -> None:
+    from turnout.atomic_write import write_atomically
+
+    with write_atomically(path) as file:
+        file.write((json.dumps(value, indent=2) + "\n").encode())
+
+
+def _file_sha256(path: Path) -> str:
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Benchmarks: declarations of who asked what, under which licence, and where the outcomes lie on disk."""

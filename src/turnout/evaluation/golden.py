@@ -1,0 +1,70 @@
+"""The golden-label protocol: train on a random part of a benchmark's questions, test on all others, for several seeds.
+
+It stands in for the paper's golden labels (section 3.1 and table 2), which came from MMLU's validation questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from turnout.data.battles import Battles
+from turnout.data.split import same_text, sample_rows
+from turnout.errors import InvalidValueError
+from turnout.evaluation.pair_table import PairTable
+from turnout.evaluation.replay import Replay
+from turnout.routers.base import Router
+from turnout.types import IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class GoldenSplit:
+    """Which of a table's rows one seed trains on, and which it tests on; no query text is on both sides."""
+
+    seed: int
+    train: IntArray
+    test: IntArray
+
+
+def golden_splits(table: PairTable, n_labels: int, n_seeds: int) -> list[GoldenSplit]:
+    """A split for each of the seeds 0, 1, …: `n_labels` random distinct questions to train on, and the rest.
+
+    Raises:
+        InvalidValueError: n_seeds is below 1, or there are not more than n_labels distinct questions.
+    """
+    if n_seeds < 1:
+        raise InvalidValueError(f"n_seeds must be at least 1, got {n_seeds}.")
+    return [GoldenSplit(seed, *sample_rows(table.outcomes.queries, n_labels, seed=seed)) for seed in range(n_seeds)]
+
+
+def golden_replays(
+    make_router: Callable[[int], Router],
+    table: PairTable,
+    splits: Iterable[GoldenSplit],
+    *,
+    extra: Battles | None = None,
+) -> list[Replay]:
+    """One router trained for each split, and its win rates on the split's test rows.
+
+    Args:
+        make_router: seed → an unfitted router.
+        table: the benchmark.
+        splits: see `golden_splits`.
+        extra: battles that every router is trained on besides its golden labels (see `without_test_queries`).
+    """
+    replays = []
+    for split in splits:
+        labels = table.outcomes.take(split.train).battles(table.pair, scale=table.scale)
+        battles = labels if extra is None else Battles.concat([labels, extra]).with_pair(table.pair)
+        router = make_router(split.seed).fit(battles)
+        queries = [table.outcomes.queries[row] for row in split.test]
+        replays.append(Replay(router.predict_win_rate(queries), split.test, split.seed))
+    return replays
+
+
+def without_test_queries(battles: Battles, table: PairTable) -> Battles:
+    """The battles whose query is none of the benchmark's, whatever its case and white space."""
+    tested = {same_text(query) for query in table.outcomes.queries}
+    return battles.take(np.array([same_text(query) not in tested for query in battles.queries], dtype=bool))

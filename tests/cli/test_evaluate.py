@@ -1,0 +1,193 @@
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pytest
+
+from turnout import registry
+from turnout.cli.main import main
+from turnout.data.battles import Battles
+from turnout.data.outcomes import Outcomes
+from turnout.errors import UnknownNameError
+from turnout.routers.base import Router, check_trainable
+from turnout.types import Encoder, FloatArray
+
+needs_data = pytest.mark.skipif("TURNOUT_DATA" not in os.environ, reason="TURNOUT_DATA does not name the data")
+FEW = ["--replicates", "20"]
+
+
+class Nearest(Router):
+    """The share of the most similar query that it was trained on."""
+
+    name = "nearest"
+
+    def __init__(self, encoder: Encoder, *, sharpness: float = 1.0) -> None:
+        self.encoder = encoder
+        self.sharpness = sharpness
+
+    def fit(self, battles: Battles) -> Self:
+        self.pair_ = check_trainable(battles)
+        self.vectors_ = self.encoder.encode(battles.queries)
+        self.shares_ = battles.strong_share()
+        return self
+
+    def predict_win_rate(self, queries: Sequence[str]) -> FloatArray:
+        nearest = (self.encoder.encode(queries) @ self.vectors_.T).argmax(axis=1)
+        rates: FloatArray = self.shares_[nearest] ** self.sharpness
+        return rates
+
+
+@pytest.fixture
+def outcomes(tmp_path: Path) -> Path:
+    hard = [row % 3 == 0 for row in range(120)]
+    Outcomes.from_columns(
+        [f"{'hard' if is_hard else 'easy'} question number {row}" for row, is_hard in enumerate(hard)],
+        {"big": [1.0] * 120, "small": [float(not is_hard) for is_hard in hard]},
+    ).write_jsonl(tmp_path / "mine.jsonl")
+    return tmp_path / "mine.jsonl"
+
+
+@pytest.fixture
+def nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    load, names = registry.load, registry.names
+    monkeypatch.setattr(registry, "load", lambda kind, name: Nearest if name == "nearest" else load(kind, name))
+    monkeypatch.setattr(registry, "names", lambda kind: [*names(kind), "nearest"] if kind == "router" else names(kind))
+
+
+def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", *arguments])
+    out, err = capsys.readouterr()
+    assert stop.value.code == 0, err
+    return out, err
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", *arguments])
+    assert stop.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_baselines_on_outcomes_of_ones_own(outcomes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, err = run(
+        ["random", "always-strong", "--outcomes", str(outcomes), "--pair", "big,small", *FEW],
+        capsys,
+    )
+    assert out.splitlines()[0].startswith("mine.jsonl: 120 queries. Strong: big (100.0 %). Weak: small (66.7 %).")
+    assert "always-strong gives every query the same win rate" in out
+    assert "US dollars" not in out  # nobody knows what big and small cost
+    assert "measuring" in err
+
+
+def test_json_and_files(outcomes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    words = ["random", "--outcomes", str(outcomes), "--pair", "big,small", *FEW, "--json"]
+    words += ["--out", str(tmp_path / "out"), "--plot", str(tmp_path / "curves.png")]
+    printed = json.loads(run(words, capsys)[0])
+    assert printed == json.loads((tmp_path / "out" / "results.json").read_text())
+    assert printed["evaluations"][0]["pair"] == {"strong": "big", "weak": "small"}
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.usefixtures("nearest")
+def test_a_router_is_trained_on_golden_labels(
+    outcomes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    battles = Battles.from_columns(["hard question number 0", "something else"], "big", "small", [1.0, 0.5])
+    battles.write_jsonl(tmp_path / "battles.jsonl")
+    words = ["nearest", "random", "--outcomes", str(outcomes), "--pair", "big,small", *FEW, "--json"]
+    words += ["--golden-labels", "40", "--seeds", "3", "--encoder", "hashing", "--set", "sharpness=2"]
+    words += ["--battles", str(tmp_path / "battles.jsonl")]
+    out, err = run(words, capsys)
+    report = json.loads(out)
+    assert "1 battles left out: mine.jsonl asks the same queries." in err
+    assert report["protocol"]["golden_labels"] == 40
+    assert report["protocol"]["battles"]["sha256"]
+    assert report["routers"]["nearest"]["settings"] == {"sharpness": 2}
+    nearest, random = report["evaluations"][0]["results"]
+    assert len(nearest["apgr"]["by_seed"]) == len(random["apgr"]["by_seed"]) == 3
+    assert nearest["n_queries"] == random["n_queries"] == 80
+    assert nearest["apgr"]["low"] > 0.6  # 'hard' and 'easy' are easily told apart
+
+
+@pytest.mark.usefixtures("nearest")
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["nearest", "--golden-labels", "120"], "from 1 to 119 of the 120 distinct queries, got 120"),
+        (["nearest", "--golden-labels", "10", "--seeds", "0"], "n_seeds must be at least 1, got 0"),
+        (["nearest", "--golden-labels", "10", "--set", "sharpnes=1"], "Did you mean 'sharpness'"),
+        (["nearest", "--golden-labels", "10", "--set", "sharpness"], "--set takes KEY=VALUE, got 'sharpness'"),
+        (["nearest", "--golden-labels", "10", "--encoder", "hashin"], "Did you mean 'hashing'"),
+        (["nearest"], "'nearest' has to be trained first"),
+        (["random", "--set", "a=1"], "give --golden-labels too"),
+        (["nearst"], "No router folder, shipped router or baseline named 'nearst'"),
+        (["random", "--replicates", "0"], "n_replicates must be at least 1, got 0"),
+        (["random", "--plot", "curves.gif"], "must end in png, pdf, svg"),
+        (["random", "--benchmark", "mmlu"], "got both"),
+    ],
+)
+def test_mistakes_are_one_clear_line(
+    words: list[str], problem: str, outcomes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert problem in refused([*words, "--outcomes", str(outcomes), "--pair", "big,small"], capsys)
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--benchmark", "mmul", "--data", "."], "No benchmark named 'mmul'. Did you mean 'mmlu'?"),
+        (["--benchmark", "mmlu"], "--benchmark needs --data DIR"),
+        (["--benchmark", "mmlu", "--data", "nowhere"], "nowhere: there is no such folder"),
+        (["--benchmark", "mmlu", "--data", "."], "holds no folder mmlu/"),
+        ([], "got neither"),
+        (["--outcomes", "nowhere.jsonl"], "--outcomes needs --pair"),
+        (["--outcomes", "nowhere.jsonl", "--pair", "big,small"], "nowhere.jsonl: cannot be read"),
+    ],
+)
+def test_what_to_measure_on_must_be_said(
+    words: list[str],
+    problem: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert problem in refused(["random", *words], capsys)
+
+
+def test_a_swapped_pair_is_told_both_means(outcomes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    error = refused(["random", "--outcomes", str(outcomes), "--pair", "small,big"], capsys)
+    assert "0.6667 against 1" in error
+    assert "Are the two models swapped?" in error
+
+
+def test_an_empty_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty.jsonl").write_text("")
+    refused(["random", "--outcomes", str(tmp_path / "empty.jsonl"), "--pair", "big,small"], capsys)
+
+
+@needs_data
+@pytest.mark.slow
+def test_mmlu_with_intervals_takes_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    started = time.process_time()
+    out, _ = run(["random", "--benchmark", "mmlu", "--data", os.environ["TURNOUT_DATA"]], capsys)
+    assert time.process_time() - started < 10
+    assert "MMLU: 14,037 questions" in out
+    assert "1.285" in out
+
+
+def test_an_unknown_router_class_stays_an_error() -> None:
+    with pytest.raises(UnknownNameError):
+        registry.load("router", "nearest")
+
+
+def test_routing_more_gives_no_less_here(outcomes: Path) -> None:
+    # Strong is right everywhere in this file: a law that the fixture must keep for the tests above to mean anything.
+    table = Outcomes.read_jsonl(outcomes)
+    assert np.all(table.scores[:, 0] >= table.scores[:, 1])
