@@ -1,17 +1,12 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from turnout import Battles, Outcomes
-from turnout.cli import main
 
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    return int(stop.value.code or 0), out, err
+Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -23,30 +18,30 @@ def votes(tmp_path: Path) -> Path:
     return tmp_path / "votes.jsonl"
 
 
-def test_import_inspect_split_tiers(votes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_inspect_split_tiers(votes: Path, tmp_path: Path, run: Run) -> None:
     raw = tmp_path / "raw.jsonl"
     raw.write_text(json.dumps({"model_a": "x", "model_b": "y", "winner": "tie", "prompt": "A long enough prompt"}))
-    assert run(capsys, "data", "import", "arena", raw, "--out", tmp_path / "b.jsonl")[:2] == (
+    assert run("data", "import", "arena", raw, "--out", tmp_path / "b.jsonl")[:2] == (
         0,
         f"1 battles written to {tmp_path / 'b.jsonl'}\n",
     )
-    code, out, _ = run(capsys, "data", "inspect", votes, "--json")
+    code, out, _ = run("data", "inspect", votes, "--json")
     assert (code, json.loads(out)["models"]["a"]) == (0, {"rows": 15, "mean": pytest.approx(2 / 3)})
-    assert "30 battles, 30 distinct queries" in run(capsys, "data", "inspect", votes)[1]
-    assert run(capsys, "data", "split", votes, "--fractions", "train=0.8,test=0.2", "--out", tmp_path / "s")[0] == 0
+    assert "30 battles, 30 distinct queries" in run("data", "inspect", votes)[1]
+    assert run("data", "split", votes, "--fractions", "train=0.8,test=0.2", "--out", tmp_path / "s")[0] == 0
     assert len(Battles.read_jsonl(tmp_path / "s" / "train.jsonl")) == 24
     code, out, _ = run(
-        capsys, "data", "tiers", votes, "--tiers", 2, "--strong", 0, "--weak", 1, "--lift", tmp_path / "l.jsonl",
+        "data", "tiers", votes, "--tiers", 2, "--strong", 0, "--weak", 1, "--lift", tmp_path / "l.jsonl",
         "--out", tmp_path / "t.json", "--pair", "big,small", "--json",
     )  # fmt: skip
     assert (code, json.loads(out)["lifted"]["battles"]) == (0, 20)
     assert Battles.read_jsonl(tmp_path / "l.jsonl").models == ("big", "small")
 
 
-def test_outcomes_become_battles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_outcomes_become_battles(tmp_path: Path, run: Run) -> None:
     Outcomes.from_columns(["x", "y"], {"big": [1, 0], "small": [0, 0]}).write_jsonl(tmp_path / "o.jsonl")
     out = tmp_path / "b.jsonl"
-    assert run(capsys, "data", "battles", tmp_path / "o.jsonl", "--pair", "big,small", "--out", out)[0] == 0
+    assert run("data", "battles", tmp_path / "o.jsonl", "--pair", "big,small", "--out", out)[0] == 0
     assert Battles.read_jsonl(out).share_a.tolist() == [1.0, 0.5]
 
 
@@ -60,10 +55,8 @@ def test_outcomes_become_battles(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (("data", "tiers", "nowhere.jsonl"), "cannot be read"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(
-    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, out, err = run(capsys, *arguments)
+def test_a_mistake_is_one_line_and_exit_code_2(arguments: tuple[str, ...], message: str, run: Run) -> None:
+    code, out, err = run(*arguments)
     assert (code, out) == (2, "")
     assert message in err
     assert err.count("\n") == 1

@@ -15,7 +15,7 @@ from turnout.errors import MissingExtraError, MissingModelError, UnknownNameErro
 PULLABLE = {MINILM.name: MINILM}
 
 
-@click.group()
+@click.group(epilog="Example: turnout encoders list")
 def encoders() -> None:
     """What turns query text into vectors."""
 

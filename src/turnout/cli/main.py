@@ -17,6 +17,7 @@ COMMANDS: dict[str, str] = {
     "encoders": "turnout.cli.encoders:encoders",
     "calibrate": "turnout.cli.calibrate:calibrate",
     "evaluate": "turnout.cli.evaluate:evaluate",
+    "route": "turnout.cli.route:route",
     "serve": "turnout.cli.serve:serve",
 }
 """Command → where it stands. Modules are imported when they are called, so that `turnout --help` is instant."""

@@ -1,0 +1,51 @@
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import click
+import pytest
+
+from turnout import __version__
+from turnout.cli.main import COMMANDS, turnout
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(turnout)
+    for name in COMMANDS:
+        command = turnout.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {inner}", command.commands[inner]) for inner in command.commands)
+        yield name, command
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), list(commands()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_every_command_says_what_it_does_and_ends_with_an_example(name: str, command: click.Command) -> None:
+    assert command.help
+    assert command.epilog is not None
+    assert "Example: turnout " + name in command.epilog
+
+
+def test_the_version(run: Run) -> None:
+    assert run("--version") == (0, f"turnout, version {__version__}\n", "")
+
+
+def test_an_unknown_command_is_answered_with_the_nearest(run: Run) -> None:
+    code, out, err = run("rout", "Hello")
+    assert (code, out) == (2, "")
+    assert "No command named 'rout'. Did you mean 'route'?" in err
+
+
+def test_deciding_does_not_import_the_gateway() -> None:
+    script = """
+import sys
+from turnout.cli.main import turnout
+turnout.main(["route", "--help"], standalone_mode=False)
+print("aiohttp" in sys.modules)
+"""
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert printed.endswith("False\n")
