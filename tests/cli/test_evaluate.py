@@ -122,7 +122,7 @@ def test_a_router_is_trained_on_golden_labels(
         (["nearest", "--golden-labels", "120"], "from 1 to 119 of the 120 distinct queries, got 120"),
         (["nearest", "--golden-labels", "10", "--seeds", "0"], "n_seeds must be at least 1, got 0"),
         (["nearest", "--golden-labels", "10", "--set", "sharpnes=1"], "Did you mean 'sharpness'"),
-        (["nearest", "--golden-labels", "10", "--set", "sharpness"], "--set takes KEY=VALUE, got 'sharpness'"),
+        (["nearest", "--golden-labels", "10", "--set", "sharpness"], "A setting is written KEY=VALUE, got 'sharpness'"),
         (["nearest", "--golden-labels", "10", "--encoder", "hashin"], "Did you mean 'hashing'"),
         (["nearest"], "'nearest' has to be trained first"),
         (["random", "--set", "a=1"], "give --golden-labels too"),

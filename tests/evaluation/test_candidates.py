@@ -59,12 +59,6 @@ def test_a_router_is_made_with_settings_and_seed(monkeypatch: pytest.MonkeyPatch
     assert fixed.seed == 1
 
 
-def test_a_mistyped_setting_is_answered_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "load", lambda kind, name: FirstWord)
-    with pytest.raises(UnknownNameError, match="Did you mean 'prior'"):
-        router_maker("first-word", {"priors": 0.25}, HashingEncoder())
-
-
 def test_a_router_of_another_pair_says_which_pair_it_scores(folder: Path, table: PairTable) -> None:
     described = describe_fitted(str(folder), fitted_router(str(folder), PAIR), table)
     assert described["scored_pair"] == str(PAIR)

@@ -5,7 +5,7 @@ from made_up_outcomes import PAIR, FirstWord
 from turnout.data.battles import Battles
 from turnout.data.split import same_text
 from turnout.errors import InvalidValueError
-from turnout.evaluation.golden import golden_replays, golden_splits, without_test_queries
+from turnout.evaluation.golden import golden_replays, golden_splits, named_for, without_test_queries
 from turnout.evaluation.pair_table import PairTable
 
 
@@ -49,9 +49,16 @@ def test_more_battles_are_added_to_the_labels(table: PairTable) -> None:
     assert router.predict_win_rate(["rare thing"]) == [1.0]
 
 
+def test_lifted_battles_take_the_pairs_names() -> None:
+    lifted = named_for(PAIR, Battles.from_columns(["q", "r"], ["strong", "weak"], ["weak", "strong"], [1.0, 0.25]))
+    assert lifted.strong_share().tolist() == [1.0, 0.75]
+    others = Battles.from_columns(["q"], "llama", "weak", [1.0])
+    assert named_for(PAIR, others) is others
+
+
 def test_battles_about_the_tests_queries_are_left_out(table: PairTable) -> None:
     asked = table.outcomes.queries[7]
-    battles = Battles.from_columns([f"  {asked.upper()} ", "another"], *PAIR.__str__().split(","), [1.0, 0.0])
+    battles = Battles.from_columns([f"  {asked.upper()} ", "another"], PAIR.strong, PAIR.weak, [1.0, 0.0])
     assert list(without_test_queries(battles, table).queries) == ["another"]
 
 

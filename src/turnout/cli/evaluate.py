@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from turnout import registry
+from turnout.cli.settings import parse_settings, set_option
 from turnout.errors import InvalidValueError
 from turnout.types import JSON, ModelPair
 
@@ -31,7 +32,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--golden-labels", type=int, metavar="N", help="Train on N random questions, test on the others.")
 @click.option("--seeds", type=int, default=5, show_default=True, help="How many times, with other questions.")
 @click.option("--encoder", "encoder_name", default="static", show_default=True, help="For routers that are trained.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting of routers that are trained.")
+@set_option
 @click.option("--battles", "battles_path", type=FILE, help="Battles (JSON Lines) to train on besides golden labels.")
 @click.option("--replicates", type=int, default=1_000, show_default=True, help="Bootstrap draws for the intervals.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
@@ -47,7 +48,7 @@ def evaluate(
     golden_labels: int | None,
     seeds: int,
     encoder_name: str,
-    assignments: tuple[str, ...],
+    settings: tuple[str, ...],
     battles_path: Path | None,
     replicates: int,
     seed: int,
@@ -64,7 +65,6 @@ def evaluate(
     from turnout.evaluation.report import json_report, text_report
 
     pair = None if pair_text is None else ModelPair.parse(pair_text)
-    settings = parse_settings(assignments)
     if golden_labels is None and (settings or battles_path):
         raise InvalidValueError("--set and --battles are for routers that are trained here: give --golden-labels too.")
     if plot_path is not None:
@@ -94,8 +94,6 @@ def evaluate(
         protocol = {
             "golden_labels": golden_labels,
             "seeds": list(range(seeds)),
-            "encoder": encoder_name,
-            "settings": settings,
         }
     if battles_path is not None:
         protocol["battles"] = {"file": str(battles_path), "sha256": _file_sha256(battles_path)}
@@ -131,24 +129,6 @@ def load_tables(
     return [PairTable.of_benchmark(benchmark, data_dir, pair) for benchmark in declared]
 
 
-def parse_settings(assignments: Sequence[str]) -> dict[str, JSON]:
-    """KEY=VALUE words as settings; a value that is JSON (a number, true, null) is read as such, others are text.
-
-    >>> parse_settings(["k=50", "metric=cosine"])
-    {'k': 50, 'metric': 'cosine'}
-    """
-    settings: dict[str, JSON] = {}
-    for assignment in assignments:
-        key, equals, value = assignment.partition("=")
-        if not equals or not key:
-            raise InvalidValueError(f"--set takes KEY=VALUE, got '{assignment}'.")
-        try:
-            settings[key] = json.loads(value)
-        except ValueError:
-            settings[key] = value
-    return settings
-
-
 def _evaluate_table(
     table: PairTable,
     routers: Sequence[str],
@@ -156,7 +136,7 @@ def _evaluate_table(
     *,
     golden: tuple[int, int] | None,
     encoder_name: str,
-    settings: dict[str, JSON],
+    settings: Sequence[str],
     extra: Battles | None,
     replicates: int,
     seed: int,
@@ -170,12 +150,12 @@ def _evaluate_table(
         replay_fitted,
         router_maker,
     )
-    from turnout.evaluation.golden import golden_replays, golden_splits, without_test_queries
+    from turnout.evaluation.golden import golden_replays, golden_splits, named_for, without_test_queries
     from turnout.evaluation.replay import Replay
     from turnout.evaluation.runner import evaluate as measure_all
 
     splits = [] if golden is None else golden_splits(table, *golden)
-    kept = None if extra is None else without_test_queries(extra, table)
+    kept = None if extra is None else without_test_queries(named_for(table.pair, extra), table)
     if extra is not None and kept is not None and len(kept) < len(extra):
         click.echo(f"{len(extra) - len(kept):,} battles left out: {table.title} asks the same queries.", err=True)
     # All seeds ask for the same texts: with room for all of them, each is encoded once.
@@ -195,11 +175,12 @@ def _evaluate_table(
                 click.echo(f"{name} knows only its own pair, {router.pair_}: it is measured on {table.pair}.", err=True)
             replays[name] = replay_fitted(router, table, splits)
             continue
-        make = router_maker(name, settings, cached)
+        chosen = parse_settings(f"router '{name}'", registry.load("router", name), settings)
+        make = router_maker(name, chosen, cached)
         label = f"{name} on {table.title}"
         with click.progressbar(splits, label=label, show_pos=True, file=sys.stderr) as progress:
             replays[name] = golden_replays(make, table, progress, extra=kept)
-        described[name] = {"router": name, "encoder": cached.identity, "settings": settings}
+        described[name] = {"router": name, "encoder": cached.identity, "settings": chosen}
     click.echo(f"measuring {table.title} …", err=True)
     return measure_all(table, replays, n_replicates=replicates, seed=seed)
 

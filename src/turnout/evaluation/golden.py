@@ -6,17 +6,18 @@ It stands in for the paper's golden labels (section 3.1 and table 2), which came
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from turnout.data.battles import Battles
 from turnout.data.split import same_text, sample_rows
+from turnout.data.tiers import LIFTED_PAIR
 from turnout.errors import InvalidValueError
 from turnout.evaluation.pair_table import PairTable
 from turnout.evaluation.replay import Replay
 from turnout.routers.base import Router
-from turnout.types import IntArray
+from turnout.types import IntArray, ModelPair
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,8 @@ def golden_replays(
         make_router: seed → an unfitted router.
         table: the benchmark.
         splits: see `golden_splits`.
-        extra: battles that every router is trained on besides its golden labels (see `without_test_queries`).
+        extra: battles that every router is trained on besides its golden labels (see `without_test_queries`). Between
+            the table's pair, unless the router learns about many models, as `mf` does.
     """
     replays = []
     for split in splits:
@@ -62,6 +64,16 @@ def golden_replays(
         queries = [table.outcomes.queries[row] for row in split.test]
         replays.append(Replay(router.predict_win_rate(queries), split.test, split.seed))
     return replays
+
+
+def named_for(pair: ModelPair, battles: Battles) -> Battles:
+    """Battles lifted to tiers (`turnout data tiers`) with the pair's names for strong and weak; others as they are."""
+    if not set(battles.models) <= {LIFTED_PAIR.strong, LIFTED_PAIR.weak}:
+        return battles
+    name = {LIFTED_PAIR.strong: pair.strong, LIFTED_PAIR.weak: pair.weak}
+    return replace(
+        battles, model_a=[name[a] for a in battles.model_a], model_b=[name[b] for b in battles.model_b], pair=pair
+    )
 
 
 def without_test_queries(battles: Battles, table: PairTable) -> Battles:
