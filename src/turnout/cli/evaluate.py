@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,8 @@ from turnout.errors import InvalidValueError
 from turnout.types import JSON, ModelPair
 
 if TYPE_CHECKING:
-    from turnout.data.battles import Battles
+    from turnout.evaluation.candidates import Candidates
+    from turnout.evaluation.golden import GoldenSplit
     from turnout.evaluation.pair_table import PairTable
     from turnout.evaluation.runner import Evaluation
 
@@ -62,47 +63,41 @@ def evaluate(
     --golden-labels also the name of a router that is then trained.
     """
     from turnout.data.battles import Battles
+    from turnout.evaluation.candidates import BASELINES, GoldenTraining, is_fitted, replay_candidates
+    from turnout.evaluation.plots import check_can_plot, plot_curves
     from turnout.evaluation.report import json_report, text_report
+    from turnout.evaluation.runner import evaluate as measure
 
-    pair = None if pair_text is None else ModelPair.parse(pair_text)
     if golden_labels is None and (settings or battles_path):
         raise InvalidValueError("--set and --battles are for routers that are trained here: give --golden-labels too.")
     if plot_path is not None:
-        from turnout.evaluation.plots import check_can_plot
-
         check_can_plot(plot_path)
-    tables = load_tables(benchmarks, data_dir, outcomes_path, pair)
-    extra = None if battles_path is None else Battles.read_jsonl(battles_path)
-    described: dict[str, JSON] = {}
-    evaluations: list[Evaluation] = []
-    for table in tables:
-        evaluations.append(
-            _evaluate_table(
-                table,
-                routers,
-                described,
-                golden=None if golden_labels is None else (golden_labels, seeds),
-                encoder_name=encoder_name,
-                settings=settings,
-                extra=extra,
-                replicates=replicates,
-                seed=seed,
-            )
-        )
-    protocol: dict[str, JSON] = {}
+    tables = load_tables(benchmarks, data_dir, outcomes_path, None if pair_text is None else ModelPair.parse(pair_text))
+    training, protocol = None, {}
     if golden_labels is not None:
-        protocol = {
-            "golden_labels": golden_labels,
-            "seeds": list(range(seeds)),
-        }
-    if battles_path is not None:
-        protocol["battles"] = {"file": str(battles_path), "sha256": _file_sha256(battles_path)}
+        to_train = [name for name in routers if not is_fitted(name) and name not in BASELINES]
+        training = GoldenTraining(
+            golden_labels,
+            seeds,
+            registry.load("encoder", encoder_name)(),
+            {name: parse_settings(f"router '{name}'", registry.load("router", name), settings) for name in to_train},
+            None if battles_path is None else Battles.read_jsonl(battles_path),
+        )
+        protocol = {"golden_labels": golden_labels, "seeds": list(range(seeds))}
+        if battles_path is not None:
+            protocol["battles"] = {"file": str(battles_path), "sha256": _file_sha256(battles_path)}
+    evaluations: list[Evaluation] = []
+    described: dict[str, JSON] = {}
+    for table in tables:
+        candidates = replay_candidates(routers, table, training, track=_with_bar)
+        _warn(candidates, table)
+        click.echo(f"measuring {table.title} …", err=True)
+        evaluations.append(measure(table, candidates.replays, n_replicates=replicates, seed=seed))
+        described |= candidates.described
     report = json_report(evaluations, protocol=protocol, routers=described, command=["turnout", *sys.argv[1:]])
     if out_dir is not None:
         _write_json(out_dir / "results.json", report)
     if plot_path is not None:
-        from turnout.evaluation.plots import plot_curves
-
         plot_curves(evaluations, plot_path)
     click.echo(json.dumps(report, indent=2) if as_json else "\n\n".join(text_report(one) for one in evaluations))
 
@@ -129,60 +124,20 @@ def load_tables(
     return [PairTable.of_benchmark(benchmark, data_dir, pair) for benchmark in declared]
 
 
-def _evaluate_table(
-    table: PairTable,
-    routers: Sequence[str],
-    described: dict[str, JSON],
-    *,
-    golden: tuple[int, int] | None,
-    encoder_name: str,
-    settings: Sequence[str],
-    extra: Battles | None,
-    replicates: int,
-    seed: int,
-) -> Evaluation:
-    from turnout.encoders.cache import CachedEncoder
-    from turnout.evaluation.candidates import (
-        BASELINES,
-        describe_fitted,
-        fitted_router,
-        is_fitted,
-        replay_fitted,
-        router_maker,
-    )
-    from turnout.evaluation.golden import golden_replays, golden_splits, named_for, without_test_queries
-    from turnout.evaluation.replay import Replay
-    from turnout.evaluation.runner import evaluate as measure_all
+def _with_bar(splits: Sequence[GoldenSplit], label: str) -> Iterator[GoldenSplit]:
+    with click.progressbar(splits, label=label, show_pos=True, file=sys.stderr) as bar:
+        yield from bar
 
-    splits = [] if golden is None else golden_splits(table, *golden)
-    kept = None if extra is None else without_test_queries(named_for(table.pair, extra), table)
-    if extra is not None and kept is not None and len(kept) < len(extra):
-        click.echo(f"{len(extra) - len(kept):,} battles left out: {table.title} asks the same queries.", err=True)
-    # All seeds ask for the same texts: with room for all of them, each is encoded once.
-    cached = (
-        CachedEncoder(
-            registry.load("encoder", encoder_name)(), capacity=len(table) + (0 if kept is None else len(kept))
+
+def _warn(candidates: Candidates, table: PairTable) -> None:
+    if candidates.n_battles_left_out:
+        click.echo(
+            f"{candidates.n_battles_left_out:,} battles left out: {table.title} asks the same queries.", err=True
         )
-        if splits
-        else None
-    )
-    replays: dict[str, list[Replay]] = {}
-    for name in routers:
-        if cached is None or is_fitted(name) or name in BASELINES:
-            router = fitted_router(name, table.pair)
-            described[name] = describe_fitted(name, router, table)
-            if described[name]["scored_pair"] != str(table.pair):
-                click.echo(f"{name} knows only its own pair, {router.pair_}: it is measured on {table.pair}.", err=True)
-            replays[name] = replay_fitted(router, table, splits)
-            continue
-        chosen = parse_settings(f"router '{name}'", registry.load("router", name), settings)
-        make = router_maker(name, chosen, cached)
-        label = f"{name} on {table.title}"
-        with click.progressbar(splits, label=label, show_pos=True, file=sys.stderr) as progress:
-            replays[name] = golden_replays(make, table, progress, extra=kept)
-        described[name] = {"router": name, "encoder": cached.identity, "settings": chosen}
-    click.echo(f"measuring {table.title} …", err=True)
-    return measure_all(table, replays, n_replicates=replicates, seed=seed)
+    for name, description in candidates.described.items():
+        scored = description.get("scored_pair", str(table.pair))
+        if scored != str(table.pair):
+            click.echo(f"{name} knows only its own pair, {scored}: its win rates are about that.", err=True)
 
 
 def _write_json(path: Path, value: JSON) -> None:

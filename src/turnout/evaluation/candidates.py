@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from turnout import registry
 from turnout.artifacts import ROUTER_FILE
 from turnout.data.battles import Battles
+from turnout.encoders.cache import CachedEncoder
 from turnout.errors import InvalidValueError, UnknownNameError
-from turnout.evaluation.golden import GoldenSplit
+from turnout.evaluation.golden import GoldenSplit, golden_replays, golden_splits, named_for, without_test_queries
 from turnout.evaluation.pair_table import PairTable
 from turnout.evaluation.replay import Replay
 from turnout.routers.base import Router, predict_for_pair, router_folder, shipped_routers
@@ -19,6 +21,80 @@ from turnout.types import JSON, Encoder, ModelPair
 
 BASELINES = ("random", "always-strong", "always-weak")
 """Routers that learn nothing from battles."""
+
+
+@dataclass(frozen=True, eq=False)
+class GoldenTraining:
+    """How routers that are not fitted yet are trained on a part of the table they are tested on."""
+
+    n_labels: int
+    """How many distinct questions each seed trains on."""
+    n_seeds: int
+    encoder: Encoder
+    """For all routers that need one."""
+    settings: Mapping[str, Mapping[str, JSON]] = field(default_factory=dict)
+    """Router → its settings."""
+    battles: Battles | None = None
+    """What routers are trained on besides; battles about the table's own queries are left out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Routers replayed over one table, ready to be measured."""
+
+    replays: dict[str, list[Replay]]
+    described: dict[str, dict[str, JSON]]
+    """Router → what it is, for the record."""
+    n_battles_left_out: int = 0
+    """Battles that were about the table's own queries."""
+
+
+def replay_candidates(
+    names: Sequence[str],
+    table: PairTable,
+    training: GoldenTraining | None = None,
+    *,
+    track: Callable[[Sequence[GoldenSplit], str], Iterable[GoldenSplit]] = lambda splits, label: splits,
+) -> Candidates:
+    """Every router's win rates on a table; those that are not fitted are trained first.
+
+    Args:
+        names: folders, shipped routers' names, baselines and, with `training`, registered routers' names.
+        table: what they are replayed over.
+        training: how to train; with it, fitted routers are tested on each seed's test rows too.
+        track: wraps the splits on which a router is trained, to show progress.
+
+    Raises:
+        UnknownNameError: a name is none of these.
+        InvalidValueError: a router has to be trained, but there is no `training`; or see `golden_splits`.
+    """
+    if training is None:
+        routers = {name: fitted_router(name, table.pair) for name in names}
+        return Candidates(
+            {name: replay_fitted(router, table) for name, router in routers.items()},
+            {name: describe_fitted(name, router, table) for name, router in routers.items()},
+        )
+    splits = golden_splits(table, training.n_labels, training.n_seeds)
+    extra = None if training.battles is None else named_for(table.pair, training.battles)
+    kept = None if extra is None else without_test_queries(extra, table)
+    # All seeds ask for the same texts: with room for all of them, each is encoded once.
+    n_texts = len(table) + (0 if kept is None else len(kept))
+    encoder = CachedEncoder(training.encoder, capacity=n_texts)
+    replays: dict[str, list[Replay]] = {}
+    described: dict[str, dict[str, JSON]] = {}
+    for name in names:
+        if is_fitted(name) or name in BASELINES:
+            router = fitted_router(name, table.pair)
+            replays[name] = replay_fitted(router, table, splits)
+            described[name] = describe_fitted(name, router, table)
+        else:
+            settings = training.settings.get(name, {})
+            make = router_maker(name, settings, encoder)
+            tracked = track(splits, f"{name} on {table.title}")
+            replays[name] = golden_replays(make, table, tracked, extra=kept)
+            described[name] = {"router": name, "encoder": encoder.identity, "settings": dict(settings)}
+    left_out = 0 if extra is None or kept is None else len(extra) - len(kept)
+    return Candidates(replays, described, left_out)
 
 
 def fitted_router(name_or_folder: str, pair: ModelPair) -> Router:
