@@ -14,7 +14,8 @@ from turnout.data.battles import Battles
 from turnout.data.outcomes import Outcomes
 from turnout.errors import UnknownNameError
 from turnout.routers.base import Router, check_trainable
-from turnout.types import Encoder, FloatArray
+from turnout.routers.baselines import RandomRouter
+from turnout.types import Encoder, FloatArray, ModelPair
 
 needs_data = pytest.mark.skipif("TURNOUT_DATA" not in os.environ, reason="TURNOUT_DATA does not name the data")
 FEW = ["--replicates", "20"]
@@ -113,6 +114,15 @@ def test_a_router_is_trained_on_golden_labels(
     assert len(nearest["apgr"]["by_seed"]) == len(random["apgr"]["by_seed"]) == 3
     assert nearest["n_queries"] == random["n_queries"] == 80
     assert nearest["apgr"]["low"] > 0.6  # 'hard' and 'easy' are easily told apart
+
+
+def test_a_router_that_knows_another_pair_says_so(
+    outcomes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    battles = Battles.from_columns(["q"], "large", "little", [1.0])
+    RandomRouter().fit(battles.with_pair(ModelPair("large", "little"))).save(tmp_path / "router")
+    words = [str(tmp_path / "router"), "--outcomes", str(outcomes), "--pair", "big,small", *FEW]
+    assert "knows only its own pair, large,little" in run(words, capsys)[1]
 
 
 @pytest.mark.usefixtures("nearest")

@@ -23,6 +23,13 @@ def test_each_seed_asks_other_questions_and_always_the_same(table: PairTable) ->
     assert golden_splits(table, 20, 1)[0].train.tolist() == one.train.tolist()
 
 
+def test_questions_that_served_development_are_never_tested_on(table: PairTable) -> None:
+    plain, spared = golden_splits(table, 20, 3), golden_splits(table, 20, 3, development_seed=1)
+    for before, after in zip(plain, spared, strict=True):
+        assert after.train.tolist() == before.train.tolist()
+        assert set(after.test.tolist()) == set(before.test.tolist()) - set(plain[1].train.tolist())
+
+
 def test_a_router_is_trained_on_the_sample_and_tested_on_the_rest(table: PairTable) -> None:
     routers: list[FirstWord] = []
 

@@ -32,6 +32,9 @@ FILE = click.Path(path_type=Path)
 @click.option("--pair", "pair_text", metavar="STRONG,WEAK", help="The two models; by default the benchmark's own.")
 @click.option("--golden-labels", type=int, metavar="N", help="Train on N random questions, test on the others.")
 @click.option("--seeds", type=int, default=5, show_default=True, help="How many times, with other questions.")
+@click.option(
+    "--development-seed", type=int, metavar="SEED", help="Test no seed on the questions that this one trains on."
+)
 @click.option("--encoder", "encoder_name", default="static", show_default=True, help="For routers that are trained.")
 @set_option
 @click.option("--battles", "battles_path", type=FILE, help="Battles (JSON Lines) to train on besides golden labels.")
@@ -48,6 +51,7 @@ def evaluate(
     pair_text: str | None,
     golden_labels: int | None,
     seeds: int,
+    development_seed: int | None,
     encoder_name: str,
     settings: tuple[str, ...],
     battles_path: Path | None,
@@ -82,8 +86,13 @@ def evaluate(
             registry.load("encoder", encoder_name)(),
             {name: parse_settings(f"router '{name}'", registry.load("router", name), settings) for name in to_train},
             None if battles_path is None else Battles.read_jsonl(battles_path),
+            development_seed,
         )
-        protocol = {"golden_labels": golden_labels, "seeds": list(range(seeds))}
+        protocol = {
+            "golden_labels": golden_labels,
+            "seeds": list(range(seeds)),
+            "development_seed": development_seed,
+        }
         if battles_path is not None:
             protocol["battles"] = {"file": str(battles_path), "sha256": _file_sha256(battles_path)}
     evaluations: list[Evaluation] = []

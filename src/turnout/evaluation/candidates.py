@@ -36,6 +36,8 @@ class GoldenTraining:
     """Router → its settings."""
     battles: Battles | None = None
     """What routers are trained on besides; battles about the table's own queries are left out."""
+    development_seed: int | None = None
+    """See `golden_splits`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +76,7 @@ def replay_candidates(
             {name: replay_fitted(router, table) for name, router in routers.items()},
             {name: describe_fitted(name, router, table) for name, router in routers.items()},
         )
-    splits = golden_splits(table, training.n_labels, training.n_seeds)
+    splits = golden_splits(table, training.n_labels, training.n_seeds, development_seed=training.development_seed)
     extra = None if training.battles is None else named_for(table.pair, training.battles)
     kept = None if extra is None else without_test_queries(extra, table)
     # All seeds ask for the same texts: with room for all of them, each is encoded once.

@@ -29,15 +29,28 @@ class GoldenSplit:
     test: IntArray
 
 
-def golden_splits(table: PairTable, n_labels: int, n_seeds: int) -> list[GoldenSplit]:
+def golden_splits(
+    table: PairTable, n_labels: int, n_seeds: int, *, development_seed: int | None = None
+) -> list[GoldenSplit]:
     """A split for each of the seeds 0, 1, …: `n_labels` random distinct questions to train on, and the rest.
+
+    Args:
+        table: the benchmark.
+        n_labels: how many distinct questions each seed trains on.
+        n_seeds: how many seeds.
+        development_seed: a seed whose training questions served to choose between recipes: no seed is tested on them.
 
     Raises:
         InvalidValueError: n_seeds is below 1, or there are not more than n_labels distinct questions.
     """
     if n_seeds < 1:
         raise InvalidValueError(f"n_seeds must be at least 1, got {n_seeds}.")
-    return [GoldenSplit(seed, *sample_rows(table.outcomes.queries, n_labels, seed=seed)) for seed in range(n_seeds)]
+    queries = table.outcomes.queries
+    splits = [GoldenSplit(seed, *sample_rows(queries, n_labels, seed=seed)) for seed in range(n_seeds)]
+    if development_seed is None:
+        return splits
+    seen, _ = sample_rows(queries, n_labels, seed=development_seed)
+    return [replace(split, test=np.setdiff1d(split.test, seen)) for split in splits]
 
 
 def golden_replays(
