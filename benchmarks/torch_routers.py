@@ -14,6 +14,7 @@ import csv
 import gzip
 import json
 import platform
+import re
 import shlex
 import sys
 import time
@@ -115,6 +116,11 @@ def measure(router: Any, outcomes: Outcomes) -> dict[str, Any]:
     return figures
 
 
+def without_folders(argument: str) -> str:
+    """The last part of an absolute path, so that a result does not tell where files lie on the machine."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
+
+
 def main() -> None:
     """Train, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -152,11 +158,12 @@ def main() -> None:
     settings = {key: _value(text) for key, _, text in (pair.partition("=") for pair in arguments.set)}
     router = registry.load("router", arguments.router)(arguments.checkpoint, seed=arguments.seed, **settings)
     start = time.perf_counter()
-    curve: list[dict[str, float]] = []
+    steps: dict[str, list[float]] = {"batch_loss": [], "elapsed_s": []}
 
     def progress(seen: Any) -> None:
         elapsed_s = round(time.perf_counter() - start, 1)
-        curve.append({"step": seen.step, "batch_loss": round(seen.train_loss, 5), "elapsed_s": elapsed_s})
+        steps["batch_loss"].append(round(seen.train_loss, 4))
+        steps["elapsed_s"].append(elapsed_s)
         print(
             f"\r{seen.step}/{seen.n_steps} {seen.train_loss:.4f} {seen.validation_loss} {elapsed_s} s",
             end="",
@@ -168,7 +175,7 @@ def main() -> None:
     if arguments.save:
         router.save(arguments.save)
     result = {
-        "command": shlex.join(["python", *sys.argv]),
+        "command": shlex.join(["python", *map(without_folders, sys.argv)]),
         "router": arguments.router,
         "checkpoint": Path(arguments.checkpoint).name,
         "settings": settings,
@@ -176,11 +183,14 @@ def main() -> None:
         "training_s": round(training_s, 1),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, shared; torch {torch.__version__}",
         "looks": router.learning_curve_,
-        "steps": curve,
+        "steps": steps,
         "tests": {name: measure(router, test) for name, test in tests.items()},
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    text = json.dumps(result, indent=1)
+    # The columns of steps are long: one line each.
+    text = re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found[0].split()), text)
+    arguments.out.write_text(text + "\n")
     print(json.dumps(result["tests"], indent=1))
 
 

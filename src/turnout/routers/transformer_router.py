@@ -138,17 +138,8 @@ class TransformerRouter(Router):
             self._keep_tokenizer(tokenizer)
             network.to(device)
         examples = Examples(self._tokens().ids(battles.queries), labels.targets(share), battles.weight)
-        held_out = self.validation_fraction
-        rows = (
-            split_rows(battles.queries, [1 - held_out, held_out], source=battles.source, seed=self.seed)
-            if held_out
-            else []
-        )
-        train, validation = (
-            (_take(examples, rows[0]), _take(examples, rows[1]))
-            if rows and len(rows[0])
-            else (examples, _take(examples, []))
-        )
+        train, validation = self._divide(examples, battles)
+        folder = checkpoint_folder
         self.learning_curve_ = fine_tune(
             network,
             lambda ids, mask: self._label_logits(network, ids, mask),
@@ -157,9 +148,7 @@ class TransformerRouter(Router):
             recipe,
             pad_id=self.pad_id_,
             device=device,
-            checkpoint=None
-            if checkpoint_folder is None
-            else TrainingCheckpoint(checkpoint_folder, run=self._run(examples)),
+            checkpoint=None if folder is None else TrainingCheckpoint(folder, run=self._run(examples)),
             progress=progress,
         )
         with quiet():
@@ -221,6 +210,15 @@ class TransformerRouter(Router):
     @abstractmethod
     def _label_logits(self, network: Any, ids: Any, mask: Any) -> Any:
         """Logits of the labels from strong to weak: tensors, (n, length) and (n, length) → (n, n_labels)."""
+
+    def _divide(self, examples: Examples, battles: Battles) -> tuple[Examples, Examples]:
+        """(train, validation), by distinct query; too few queries to hold any out are all trained on."""
+        held_out = self.validation_fraction
+        if held_out:
+            parts = split_rows(battles.queries, [1 - held_out, held_out], source=battles.source, seed=self.seed)
+            if len(parts[0]):
+                return _take(examples, parts[0]), _take(examples, parts[1])
+        return examples, _take(examples, [])
 
     def _run_network(self, ids: IntArray, mask: IntArray) -> FloatArray:
         network = self._loaded_network()
