@@ -1,0 +1,56 @@
+"""Battles by distinct query: many votes on one query are one row, with their mean share and their summed weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from turnout.data.battles import Battles
+from turnout.data.split import same_text
+from turnout.types import FloatArray, IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class DistinctQueries:
+    """What n distinct queries teach about one pair, in the order in which they first occur."""
+
+    texts: list[str]
+    """Queries that differ only in case and white space are one; it is written as it first occurs."""
+    shares: FloatArray
+    """Shape (n,), in [0, 1]: the strong model's weighted mean share."""
+    weights: FloatArray
+    """Shape (n,), above 0: the summed weight of a query's battles, in units of the mean battle."""
+
+    @classmethod
+    def of(cls, battles: Battles) -> DistinctQueries:
+        """The distinct queries of battles between the pair's two models.
+
+        Raises:
+            InvalidValueError: the pair is not settled, or other models are among the battles.
+        """
+        shares = battles.strong_share()
+        texts: list[str] = []
+        row_of: dict[str, int] = {}
+        rows = np.empty(len(battles), dtype=np.int64)
+        for number, query in enumerate(battles.queries):
+            rows[number] = row_of.setdefault(same_text(query), len(texts))
+            if rows[number] == len(texts):
+                texts.append(query)
+        weight = battles.weight / battles.weight.mean()
+        total: FloatArray = np.bincount(rows, weights=weight, minlength=len(texts)).astype(np.float64)
+        won = np.bincount(rows, weights=weight * shares, minlength=len(texts))
+        return cls(texts, np.clip(won / total, 0.0, 1.0), total)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def mean_share(self) -> float:
+        """The strong model's share over all battles, in [0, 1]: what is known of a query that is like no other."""
+        return float(np.average(self.shares, weights=self.weights))
+
+    def folds(self, n_folds: int, *, seed: int) -> IntArray:
+        """Which of n_folds random parts of about equal size each query is in, shape (n,)."""
+        places = np.random.default_rng(seed).permutation(len(self))
+        return places % n_folds
