@@ -67,7 +67,7 @@ def evaluate(
     --golden-labels also the name of a router that is then trained.
     """
     from turnout.data.battles import Battles
-    from turnout.evaluation.candidates import BASELINES, GoldenTraining, is_fitted, replay_candidates
+    from turnout.evaluation.candidates import GoldenTraining, needs_no_training, replay_candidates
     from turnout.evaluation.plots import check_can_plot, plot_curves
     from turnout.evaluation.report import json_report, text_report
     from turnout.evaluation.runner import evaluate as measure
@@ -79,7 +79,7 @@ def evaluate(
     tables = load_tables(benchmarks, data_dir, outcomes_path, None if pair_text is None else ModelPair.parse(pair_text))
     training, protocol = None, {}
     if golden_labels is not None:
-        to_train = [name for name in routers if not is_fitted(name) and name not in BASELINES]
+        to_train = [name for name in routers if not needs_no_training(name)]
         training = GoldenTraining(
             golden_labels,
             seeds,
@@ -94,14 +94,14 @@ def evaluate(
             "development_seed": development_seed,
         }
         if battles_path is not None:
-            protocol["battles"] = {"file": str(battles_path), "sha256": _file_sha256(battles_path)}
+            protocol["battles"] = {"file": str(battles_path), "sha256": file_sha256(battles_path)}
     evaluations: list[Evaluation] = []
     described: dict[str, JSON] = {}
     for table in tables:
         candidates = replay_candidates(routers, table, training, track=_with_bar)
-        _warn(candidates, table)
+        _warn(candidates)
         click.echo(f"measuring {table.title} …", err=True)
-        evaluations.append(measure(table, candidates.replays, n_replicates=replicates, seed=seed))
+        evaluations.append(measure(candidates.table, candidates.replays, n_replicates=replicates, seed=seed))
         described |= candidates.described
     report = json_report(evaluations, protocol=protocol, routers=described, command=["turnout", *sys.argv[1:]])
     if out_dir is not None:
@@ -138,7 +138,13 @@ def _with_bar(splits: Sequence[GoldenSplit], label: str) -> Iterator[GoldenSplit
         yield from bar
 
 
-def _warn(candidates: Candidates, table: PairTable) -> None:
+def _warn(candidates: Candidates) -> None:
+    table = candidates.table
+    if candidates.n_seen_left_out:
+        click.echo(
+            f"{candidates.n_seen_left_out:,} {table.units} of {table.title} left out: a router learned from them.",
+            err=True,
+        )
     if candidates.n_battles_left_out:
         click.echo(
             f"{candidates.n_battles_left_out:,} battles left out: {table.title} asks the same queries.", err=True
@@ -156,7 +162,8 @@ def _write_json(path: Path, value: JSON) -> None:
         file.write((json.dumps(value, indent=2) + "\n").encode())
 
 
-def _file_sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Of a file's content, in hexadecimal."""
     import hashlib
 
     with path.open("rb") as file:

@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "evaluate": "turnout.cli.evaluate:evaluate",
     "route": "turnout.cli.route:route",
     "serve": "turnout.cli.serve:serve",
+    "train": "turnout.cli.train:train",
 }
 """Command → where it stands. Modules are imported when they are called, so that `turnout --help` is instant."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from turnout.errors import InvalidValueError
-from turnout.types import IntArray
+from turnout.types import BoolArray, IntArray
 
 
 def split_rows(
@@ -77,3 +78,25 @@ def sample_rows(queries: Sequence[str], n_distinct: int, *, seed: int = 0) -> tu
 def same_text(query: str) -> str:
     """What two queries must share to count as the same: their text without case and runs of white space."""
     return " ".join(query.casefold().split())
+
+
+def fingerprints(queries: Sequence[str]) -> IntArray:
+    """64 bits of a hash of each distinct query, sorted: enough to tell later whether a query was among them.
+
+    What `same_text` holds for the same has one fingerprint. That any two of a million different queries share theirs
+    has a chance of three in a hundred million.
+
+    >>> len(fingerprints(["Name a river.", "name  a river.", "Name a lake."]))
+    2
+    """
+    return np.unique([_fingerprint(query) for query in queries]) if len(queries) else np.empty(0, dtype=np.int64)
+
+
+def seen_rows(queries: Sequence[str], seen: IntArray) -> BoolArray:
+    """Whether each query's fingerprint is among those seen, shape (n,)."""
+    return np.isin(np.array([_fingerprint(query) for query in queries], dtype=np.int64), seen)
+
+
+def _fingerprint(query: str) -> np.int64:
+    digest = hashlib.blake2b(same_text(query).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return np.int64(int.from_bytes(digest, "little", signed=True))

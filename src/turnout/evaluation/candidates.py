@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from turnout import registry
 from turnout.artifacts import ROUTER_FILE
 from turnout.data.battles import Battles
+from turnout.data.split import seen_rows
 from turnout.encoders.cache import CachedEncoder
-from turnout.errors import InvalidValueError, UnknownNameError
+from turnout.errors import EmptyDataError, InvalidValueError, UnknownNameError
 from turnout.evaluation.golden import GoldenSplit, golden_replays, golden_splits, named_for, without_test_queries
 from turnout.evaluation.pair_table import PairTable
 from turnout.evaluation.replay import Replay
@@ -44,9 +48,14 @@ class GoldenTraining:
 class Candidates:
     """Routers replayed over one table, ready to be measured."""
 
+    table: PairTable
+    """What they were replayed over: the table that was asked for, less the queries that a fitted router learned from.
+    """
     replays: dict[str, list[Replay]]
     described: dict[str, dict[str, JSON]]
     """Router → what it is, for the record."""
+    n_seen_left_out: int = 0
+    """The table's queries that a fitted router learned from: no router is tested on them."""
     n_battles_left_out: int = 0
     """Battles that were about the table's own queries."""
 
@@ -69,12 +78,15 @@ def replay_candidates(
     Raises:
         UnknownNameError: a name is none of these.
         InvalidValueError: a router has to be trained, but there is no `training`; or see `golden_splits`.
+        EmptyDataError: the routers learned from every query of the table.
     """
+    fitted = {name: fitted_router(name, table.pair) for name in names if training is None or needs_no_training(name)}
+    whole, table = table, without_seen_queries(table, list(fitted.values()))
+    n_seen = len(whole) - len(table)
+    described = {name: describe_fitted(name, router, table) for name, router in fitted.items()}
     if training is None:
-        routers = {name: fitted_router(name, table.pair) for name in names}
         return Candidates(
-            {name: replay_fitted(router, table) for name, router in routers.items()},
-            {name: describe_fitted(name, router, table) for name, router in routers.items()},
+            table, {name: replay_fitted(router, table) for name, router in fitted.items()}, described, n_seen
         )
     splits = golden_splits(table, training.n_labels, training.n_seeds, development_seed=training.development_seed)
     extra = None if training.battles is None else named_for(table.pair, training.battles)
@@ -83,12 +95,9 @@ def replay_candidates(
     n_texts = len(table) + (0 if kept is None else len(kept))
     encoder = CachedEncoder(training.encoder, capacity=n_texts)
     replays: dict[str, list[Replay]] = {}
-    described: dict[str, dict[str, JSON]] = {}
     for name in names:
-        if is_fitted(name) or name in BASELINES:
-            router = fitted_router(name, table.pair)
-            replays[name] = replay_fitted(router, table, splits)
-            described[name] = describe_fitted(name, router, table)
+        if name in fitted:
+            replays[name] = replay_fitted(fitted[name], table, splits)
         else:
             settings = training.settings.get(name, {})
             make = router_maker(name, settings, encoder)
@@ -96,7 +105,7 @@ def replay_candidates(
             replays[name] = golden_replays(make, table, tracked, extra=kept)
             described[name] = {"router": name, "encoder": encoder.identity, "settings": dict(settings)}
     left_out = 0 if extra is None or kept is None else len(extra) - len(kept)
-    return Candidates(replays, described, left_out)
+    return Candidates(table, replays, described, n_seen, left_out)
 
 
 def fitted_router(name_or_folder: str, pair: ModelPair) -> Router:
@@ -122,6 +131,26 @@ def fitted_router(name_or_folder: str, pair: ModelPair) -> Router:
     )
 
 
+def without_seen_queries(table: PairTable, routers: Sequence[Router]) -> PairTable:
+    """The table less the queries that one of these routers is known to have learned from.
+
+    Raises:
+        EmptyDataError: none would be left.
+    """
+    seen = [router.seen_queries_ for router in routers if hasattr(router, "seen_queries_")]
+    if not seen:
+        return table
+    learned = seen_rows(table.outcomes.queries, np.concatenate(seen))
+    if learned.all():
+        raise EmptyDataError(f"{table.title} holds no query that these routers did not learn from.")
+    return replace(table, outcomes=table.outcomes.take(~learned)) if learned.any() else table
+
+
+def needs_no_training(name_or_folder: str) -> bool:
+    """Whether this is a fitted router or a baseline."""
+    return is_fitted(name_or_folder) or name_or_folder in BASELINES
+
+
 def is_fitted(name_or_folder: str) -> bool:
     """Whether this is a router folder or a shipped router's name."""
     return name_or_folder in shipped_routers() or (Path(name_or_folder) / ROUTER_FILE).exists()
@@ -144,18 +173,25 @@ def router_maker(name: str, settings: Mapping[str, JSON], encoder: Encoder) -> C
         UnknownNameError: no router has this name.
     """
     router_class = registry.load("router", name)
-    parameters = inspect.signature(router_class).parameters
 
     def make(seed: int) -> Router:
-        arguments = dict(settings)
-        if "encoder" in parameters:
-            arguments.setdefault("encoder", encoder)
-        if "seed" in parameters:
-            arguments.setdefault("seed", seed)
-        router: Router = router_class(**arguments)
+        router: Router = router_class(**arguments_for(router_class, settings, lambda: encoder, seed))
         return router
 
     return make
+
+
+def arguments_for(
+    router_class: Callable[..., Router], settings: Mapping[str, JSON], encoder: Callable[[], Encoder], seed: int
+) -> dict[str, Any]:
+    """The settings, with the encoder and the seed for routers that take them, unless the settings name them."""
+    parameters = inspect.signature(router_class).parameters
+    arguments = dict(settings)
+    if "encoder" in parameters and "encoder" not in arguments:
+        arguments["encoder"] = encoder()
+    if "seed" in parameters:
+        arguments.setdefault("seed", seed)
+    return arguments
 
 
 def describe_fitted(name_or_folder: str, router: Router, table: PairTable) -> dict[str, JSON]:

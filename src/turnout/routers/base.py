@@ -24,7 +24,7 @@ from turnout.errors import (
     NotFittedError,
     UnknownNameError,
 )
-from turnout.types import JSON, Encoder, FloatArray, ModelPair
+from turnout.types import JSON, Encoder, FloatArray, IntArray, ModelPair
 
 DEFAULT_ROUTER = "default"
 """The name of the shipped router that is used when none is named."""
@@ -43,6 +43,10 @@ class Router(ABC):
 
     pair_: ModelPair
     """The pair that the router was trained for."""
+
+    seen_queries_: IntArray
+    """Fingerprints of the queries it learned from (`data.split.fingerprints`), where they are known: no evaluation
+    tests it on them."""
 
     @abstractmethod
     def fit(self, battles: Battles) -> Self:
@@ -209,6 +213,11 @@ class PairWinRates:
     """The pair that was scored."""
     fell_back: bool
     """Whether that is the router's training pair instead of the pair asked for."""
+
+
+def learns_many_models(router: Router) -> bool:
+    """Whether the router learns from battles between any models, fitted or not; others need those of their pair."""
+    return "pair" in inspect.signature(router.predict_win_rate).parameters
 
 
 def predict_for_pair(router: Router, queries: Sequence[str], pair: ModelPair) -> PairWinRates:
