@@ -103,10 +103,8 @@ class MissingExtraError(TurnoutError, ImportError):
 class MissingModelError(TurnoutError):
     """A model's weights are not on this machine; nothing is fetched unless asked for."""
 
-    def __init__(self, name: str, folder: str | Path) -> None:
-        super().__init__(
-            f"The weights of '{name}' are not in {folder}. Fetch them once with: turnout encoders pull {name}"
-        )
+    def __init__(self, name: str, folder: str | Path, pull_command: str) -> None:
+        super().__init__(f"The weights of '{name}' are not in {folder}. Fetch them once with: {pull_command}")
 
 
 class BudgetExceededError(TurnoutError):

@@ -4,7 +4,7 @@ import pytest
 
 from turnout.cli import main
 from turnout.encoders.minilm_files import MINILM
-from turnout.encoders.model_files import ModelFiles
+from turnout.model_files import ModelFiles
 
 
 @pytest.fixture(autouse=True)

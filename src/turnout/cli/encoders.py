@@ -56,8 +56,7 @@ def pull(name: str) -> None:
     if name not in PULLABLE:
         raise UnknownNameError("encoder with weights to pull", name, PULLABLE)
     model = PULLABLE[name]
-    n_bytes = sum(file.size for file in model.files)
-    with click.progressbar(length=n_bytes, label=name, file=sys.stderr) as bar:
+    with click.progressbar(length=model.size, label=name, file=sys.stderr) as bar:
         source = model.pull(bar.update)
     click.echo(f"{name}: {model.folder} (from {source})")
 

