@@ -22,6 +22,7 @@ from typing import Any, Self
 import aiohttp
 import orjson
 from multidict import CIMultiDict
+from yarl import URL
 
 from turnout.errors import (
     InvalidValueError,
@@ -31,6 +32,8 @@ from turnout.errors import (
     UpstreamTimeoutError,
     UpstreamUnreachableError,
 )
+
+CHAT_PATH = "/chat/completions"
 
 _LARGE_BODY_BYTES = 1 << 20
 _DRAIN_S = 1.0
@@ -250,7 +253,7 @@ class ChatClient:
         self.retries = retries or Retries()
         self.max_answer_bytes = max_answer_bytes
         self.max_event_bytes = max_event_bytes
-        self._url = f"{self.base_url}/chat/completions"
+        self._urls: dict[str, URL] = {}
         self._pool = pool or ConnectionPool()
         self._owns_pool = pool is None
         self._timeout = aiohttp.ClientTimeout(sock_connect=self.limits.connect_s)
@@ -309,8 +312,10 @@ class ChatClient:
                         yield chunk
         raise UpstreamUnreachableError("The provider ended the stream before it was complete.")
 
-    def open(self, body: bytes, *, headers: Mapping[str, str] | None = None) -> _Call:
+    def open(self, body: bytes, *, path: str = CHAT_PATH, headers: Mapping[str, str] | None = None) -> _Call:
         """Send a body as it is: `async with client.open(body) as answer`, once it has begun, whatever its status.
+
+        `path` is the endpoint below the base_url.
 
         Retries happen in here, before there is an answer. Time spent in the block counts towards `whole_s`; leaving
         the block early closes the connection, which tells the provider to stop.
@@ -319,13 +324,20 @@ class ChatClient:
         if headers:
             merged = CIMultiDict(headers)
             merged.update(self._headers)
-        return _Call(self, body, merged)
+        return _Call(self, self._url(path), body, merged)
 
-    async def post_once(self, body: bytes, headers: CIMultiDict[str]) -> aiohttp.ClientResponse:
+    def _url(self, path: str) -> URL:
+        """The endpoint's address, parsed once."""
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = URL(self.base_url + path)
+        return url
+
+    async def post_once(self, url: URL, body: bytes, headers: CIMultiDict[str]) -> aiohttp.ClientResponse:
         """One try, with aiohttp's errors as ours. For `open`."""
         try:
             return await self._pool.session().post(
-                self._url,
+                url,
                 # aiohttp warns that a large bytes body goes out in one piece; a file goes out in many.
                 data=body if len(body) < _LARGE_BODY_BYTES else io.BytesIO(body),
                 headers=headers,
@@ -352,8 +364,9 @@ class ChatClient:
 class _Call:
     """One call from its first try to the end of its answer."""
 
-    def __init__(self, client: ChatClient, body: bytes, headers: CIMultiDict[str]) -> None:
+    def __init__(self, client: ChatClient, url: URL, body: bytes, headers: CIMultiDict[str]) -> None:
         self._client = client
+        self._url = url
         self._body = body
         self._headers = headers
         self._response: aiohttp.ClientResponse | None = None
@@ -391,7 +404,7 @@ class _Call:
         while True:
             clock.count("first_byte_s")
             try:
-                response = await self._client.post_once(self._body, self._headers)
+                response = await self._client.post_once(self._url, self._body, self._headers)
             except UpstreamUnreachableError:
                 wait_s = retries.wait_s(retry, None)
                 if wait_s is None or wait_s >= clock.left_s():

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ import orjson
 from turnout._version import __version__
 from turnout.chat_client import ConnectionPool
 from turnout.config import Config
+from turnout.gateway.access import OpenAccess
 from turnout.gateway.asgi import (
     JSON_TYPE,
     ClientLeft,
@@ -28,12 +30,20 @@ from turnout.gateway.asgi import (
     send_error,
     send_whole,
 )
-from turnout.gateway.chat import ChatEndpoint
+from turnout.gateway.calling import DirectUpstream
+from turnout.gateway.choosing import Chooser
 from turnout.gateway.counters import Counters
 from turnout.gateway.errors import RequestError, unknown_model
 from turnout.gateway.log import DecisionLog
+from turnout.gateway.pipeline import Pipeline
+from turnout.gateway.protocols.base import ClientProtocol
+from turnout.gateway.protocols.openai_chat import OPENAI_CHAT
+from turnout.gateway.recording import LogRecorder, SideCounter
 from turnout.gateway.routes import Routes, load_routes
 from turnout.routers.base import Router
+
+PROTOCOLS: tuple[ClientProtocol, ...] = (OPENAI_CHAT,)
+"""What clients may speak, each at its own path."""
 
 _MODELS_PREFIX = "/v1/models/"
 
@@ -74,15 +84,18 @@ class Gateway:
         self._started_at = int(time.time())
         self._starting: asyncio.Lock | None = None
         self._started = False
-        chat = ChatEndpoint(
+        pipeline = Pipeline(
             routes,
+            access=OpenAccess(),
+            chooser=Chooser(self.counters),
+            upstream=DirectUpstream(),
+            recorders=[SideCounter(self.counters), *([LogRecorder(log)] if log else [])],
             counters=self.counters,
-            log=log,
             max_body_bytes=config.server.max_body_bytes,
             forward_headers=config.server.forward_headers,
         )
         self._handlers: dict[str, tuple[str, Handler]] = {
-            "/v1/chat/completions": ("POST", chat),
+            **{protocol.path: ("POST", partial(pipeline.serve, protocol)) for protocol in PROTOCOLS},
             "/v1/models": ("GET", self._list_models),
             "/healthz": ("GET", self._health),
         }

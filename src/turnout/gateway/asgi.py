@@ -69,12 +69,11 @@ async def send_error(send: Send, error: RequestError, headers: Iterable[Header] 
     await send_whole(send, error.status, (JSON_TYPE, *error.headers, *headers), error.body())
 
 
-async def refuse_body(receive: Receive, send: Send, error: RequestError) -> None:
+async def refuse_body(receive: Receive, send: Send, error: RequestError, body: bytes) -> None:
     """Answer at once, then let the client finish sending, for a while, and forget what it sends.
 
     A connection that is closed while the client still writes may be reset, and the answer lost with it.
     """
-    body = error.body()
     await _start(send, error.status, (JSON_TYPE, *error.headers), body)
     await send({"type": "http.response.body", "body": body, "more_body": True})
     try:

@@ -6,8 +6,10 @@ import logging
 import secrets
 from dataclasses import dataclass, replace
 
-from turnout.gateway.asgi import Header
+from turnout.gateway.asgi import Header, Scope
 from turnout.gateway.counters import Counters
+from turnout.gateway.protocols.base import ModelRequest
+from turnout.gateway.query import query_of
 from turnout.gateway.routes import ServedRoute, UpstreamModel
 from turnout.policy import Decision
 
@@ -33,12 +35,12 @@ class Choice:
     strong: UpstreamModel | None = None
     """The route's strong model, for what it would have cost."""
 
-    def headers(self) -> list[Header]:
-        """The answer's headers that say what was chosen, and why."""
+    def headers(self, answering: UpstreamModel) -> list[Header]:
+        """The answer's headers that say who answers, what was decided, and why."""
         headers = [
             (b"x-turnout-decision-id", self.id.encode()),
             (b"x-turnout-route", self.asked_for.encode()),
-            (b"x-turnout-model", self.model.name.encode()),
+            (b"x-turnout-model", answering.name.encode()),
             (b"x-turnout-reason", self.reason.encode()),
         ]
         if self.decision is not None:
@@ -48,21 +50,30 @@ class Choice:
         return headers
 
 
-async def choose(target: ServedRoute | UpstreamModel, *, asked_for: str, query: str, counters: Counters) -> Choice:
-    """The model for a request. A router that fails or is too slow costs the request nothing but money."""
-    if isinstance(target, UpstreamModel):
-        return Choice(f"dec-{secrets.token_hex(12)}", target, asked_for, ASKED_BY_NAME, query)
-    win_rate, reason = _NAN, NO_TEXT
-    if query:
-        try:
-            win_rate, reason = await target.router.scorer.win_rate(query, target.policy.pair), ""
-        except Exception as error:
-            counters.router_failures += 1
-            reason = ROUTER_FAILED
-            # The query may stand in the error's text, so only its kind is told.
-            _logger.error("the router of '%s' failed (%s); the request goes to strong", asked_for, type(error).__name__)
-    decision = target.policy.decide([win_rate])[0]
-    if reason:
-        decision = replace(decision, reason=reason)
-    model = target.strong if decision.side == "strong" else target.weak
-    return Choice(decision.id, model, asked_for, decision.reason, query, decision, target.strong)
+class Chooser:
+    """Asks the route's router and its policy. A router that fails or is too slow costs a request only money."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+
+    async def choose(self, target: ServedRoute | UpstreamModel, request: ModelRequest, scope: Scope) -> Choice:
+        """The model for a request, or a RequestError where none can take it."""
+        query = query_of(request.turns())
+        if isinstance(target, UpstreamModel):
+            return Choice(f"dec-{secrets.token_hex(12)}", target, request.model, ASKED_BY_NAME, query)
+        win_rate, reason = _NAN, NO_TEXT
+        if query:
+            try:
+                win_rate, reason = await target.router.scorer.win_rate(query, target.policy.pair), ""
+            except Exception as error:
+                self._counters.router_failures += 1
+                reason = ROUTER_FAILED
+                # The query may stand in the error's text, so only its kind is told.
+                _logger.error(
+                    "the router of '%s' failed (%s); the request goes to strong", request.model, type(error).__name__
+                )
+        decision = target.policy.decide([win_rate])[0]
+        if reason:
+            decision = replace(decision, reason=reason)
+        model = target.strong if decision.side == "strong" else target.weak
+        return Choice(decision.id, model, request.model, decision.reason, query, decision, target.strong)

@@ -10,7 +10,7 @@ class Counters:
     """Counts since the start. Changed on the event loop alone."""
 
     requests: int = 0
-    """Chat requests that arrived."""
+    """Requests for a model that arrived."""
     refused: int = 0
     """Requests that the gateway itself refused: not JSON, unknown model, too large."""
     strong: int = 0

@@ -1,41 +1,17 @@
-"""Reads a provider's stream on its way to the client: what to pass on, what it cost, whether it came whole."""
+"""Reads a stream of chat completion chunks on its way to the client: what to pass on, what it cost, is it whole."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from turnout.chat_client import EventSplitter, event_data
 from turnout.errors import UpstreamError, UpstreamProtocolError, UpstreamUnreachableError
-from turnout.gateway.errors import RequestError
+from turnout.gateway.usage import Usage, chat_usage
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens that a provider counted."""
-
-    input_tokens: int
-    output_tokens: int
-
-
-def usage_of(answer: dict[str, Any]) -> Usage | None:
-    """The token counts of an answer or a chunk, if it has any.
-
-    >>> usage_of({"usage": {"prompt_tokens": 18, "completion_tokens": 19}})
-    Usage(input_tokens=18, output_tokens=19)
-    """
-    usage = answer.get("usage")
-    if not isinstance(usage, dict):
-        return None
-    read, written = usage.get("prompt_tokens"), usage.get("completion_tokens", 0)
-    if type(read) is not int or type(written) is not int or read < 0 or written < 0:
-        return None
-    return Usage(read, written)
-
-
-class StreamReader:
+class ChatStreamReader:
     """Passes events on as they are, byte for byte, and keeps the books.
 
     The chunk with the token counts is withheld from a client that did not ask for it.
@@ -93,13 +69,8 @@ class StreamReader:
             self._finish_seen = True
         if "error" in chunk:
             self.provider_error = True
-        usage = usage_of(chunk)
+        usage = chat_usage(chunk)
         if usage is None:
             return True
         self.usage = usage
         return bool(choices) or self._wants_usage
-
-
-def error_event(error: RequestError) -> bytes:
-    """The last event of a stream that failed: an error, and no [DONE]."""
-    return b"data: " + error.body() + b"\n\n"

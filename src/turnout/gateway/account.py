@@ -1,0 +1,82 @@
+"""What becomes of one request, noted as it goes from step to step. Every seam reads and writes this one object."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from turnout.gateway.access import Caller
+from turnout.gateway.asgi import Header
+from turnout.gateway.choosing import Choice
+from turnout.gateway.protocols.base import Bridge, ModelRequest
+from turnout.gateway.routes import UpstreamModel
+from turnout.gateway.usage import Usage
+from turnout.pricing import Price
+
+CLIENT_LEFT = 499
+"""The status of a request whose client did not wait for the answer."""
+
+
+@dataclass(slots=True)
+class Account:
+    """One request from the choice of its model to the end of its answer."""
+
+    caller: Caller
+    request: ModelRequest
+    choice: Choice
+    """What was decided. Access may replace it, before the call, by something cheaper."""
+    arrived: float
+    """In seconds since 1970 (UTC)."""
+    started: float
+    """When it arrived, by `time.perf_counter`, as all times below."""
+    model: UpstreamModel = field(init=False)
+    """The model that is being called or that answers: the chosen one, unless the upstream fell back on another."""
+    bridge: Bridge | None = field(default=None, init=False)
+    """What carried the request to that model, and carries its answer back."""
+    hold: Any = field(default=None, init=False)
+    """What Access reserved; no one else reads it."""
+    status: int = field(default=0, init=False)
+    """What the client saw."""
+    error: str | None = field(default=None, init=False)
+    """What went wrong after the decision, as a code."""
+    usage: Usage | None = field(default=None, init=False)
+    called: float | None = field(default=None, init=False)
+    first_byte: float | None = field(default=None, init=False)
+    answered: float | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.model = self.choice.model
+
+    def headers(self) -> list[Header]:
+        """The answer's headers that say who answers, what was decided, and why."""
+        return self.choice.headers(self.model)
+
+    def latency_s(self) -> float:
+        """From the request's arrival until now."""
+        return time.perf_counter() - self.started
+
+    def upstream_first_byte_s(self) -> float | None:
+        """From the call of the provider to the beginning of its answer."""
+        return _between(self.called, self.first_byte)
+
+    def upstream_latency_s(self) -> float | None:
+        """From the call of the provider to the end of its answer."""
+        return _between(self.called, self.answered)
+
+    def cost_usd(self) -> float | None:
+        """What the counted tokens cost with the model that answered."""
+        return _cost_usd(self.model.config.price, self.usage)
+
+    def cost_usd_if_strong(self) -> float | None:
+        """What the same tokens would have cost with the route's strong model."""
+        strong = self.choice.strong
+        return _cost_usd(strong.config.price, self.usage) if strong else None
+
+
+def _between(start: float | None, end: float | None) -> float | None:
+    return None if start is None or end is None else end - start
+
+
+def _cost_usd(price: Price | None, usage: Usage | None) -> float | None:
+    return None if price is None or usage is None else price.cost_usd(usage.input_tokens, usage.output_tokens)

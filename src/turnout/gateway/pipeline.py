@@ -1,0 +1,134 @@
+"""The path of every request for a model, whatever its protocol, one step a line and one file a step.
+
+authenticate (access) → read the body (asgi) → parse (protocols/) → admit (access) → choose a model (choosing)
+→ reserve its worst cost (access) → call it (calling) → pass its answer on (passing) → settle (access) → record
+(recording). `Account` carries what is known from step to step.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+from turnout.errors import UpstreamError
+from turnout.gateway.access import Access
+from turnout.gateway.account import CLIENT_LEFT, Account
+from turnout.gateway.asgi import (
+    JSON_TYPE,
+    ClientLeft,
+    Departures,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    refuse_body,
+    send_whole,
+)
+from turnout.gateway.calling import Upstream
+from turnout.gateway.choosing import Chooser
+from turnout.gateway.counters import Counters
+from turnout.gateway.errors import RequestError, from_upstream, internal_error
+from turnout.gateway.passing import Passing
+from turnout.gateway.protocols.base import ClientProtocol
+from turnout.gateway.recording import Recorder
+from turnout.gateway.routes import Routes
+
+_logger = logging.getLogger(__name__)
+
+
+class Pipeline:
+    """Answers requests for models. The seams are its arguments."""
+
+    def __init__(
+        self,
+        routes: Routes,
+        *,
+        access: Access,
+        chooser: Chooser,
+        upstream: Upstream,
+        recorders: Sequence[Recorder],
+        counters: Counters,
+        max_body_bytes: int,
+        forward_headers: tuple[str, ...],
+    ) -> None:
+        self._routes = routes
+        self._access = access
+        self._chooser = chooser
+        self._upstream = upstream
+        self._recorders = tuple(recorders)
+        self._counters = counters
+        self._max_body_bytes = max_body_bytes
+        self._departures = Departures()
+        self._forward_headers = frozenset(name.encode() for name in forward_headers)
+
+    async def serve(self, protocol: ClientProtocol, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        arrived, started = time.time(), time.perf_counter()
+        self._counters.requests += 1
+        try:
+            caller = self._access.authenticate(scope)
+            raw = await read_body(scope, receive, limit=self._max_body_bytes)
+        except RequestError as error:
+            self._counters.refused += 1
+            await refuse_body(receive, send, error, protocol.error_body(error))
+            return
+        try:
+            request = protocol.parse(raw)
+            self._access.admit(caller, request)
+            target = self._routes.find(request.model)
+            choice = await self._chooser.choose(target, request, scope)
+        except RequestError as error:
+            self._counters.refused += 1
+            await send_whole(send, error.status, (JSON_TYPE, *error.headers), protocol.error_body(error))
+            return
+        account = Account(caller, request, choice, arrived, started)
+        try:
+            await self._answer(account, scope, receive, send)
+        finally:
+            for recorder in self._recorders:
+                recorder.record(account)
+
+    async def _answer(self, account: Account, scope: Scope, receive: Receive, send: Send) -> None:
+        passing = Passing(account, send)
+        try:
+            await self._access.reserve(account)
+        except RequestError as error:
+            self._counters.refused += 1
+            await passing.fail(error)
+            return
+        try:
+            async with self._departures.watch(receive) as watch:
+                try:
+                    account.model = account.choice.model
+                    async with self._upstream.open(account, self._forwarded(scope)) as answer:
+                        await passing.answer(answer, watch)
+                except RequestError as error:
+                    self._counters.refused += 1
+                    watch.end()
+                    await passing.fail(error)
+                except UpstreamError as error:
+                    self._counters.upstream_failures += 1
+                    _logger.warning("decision %s, model '%s': %s", account.choice.id, account.model.name, error)
+                    account.answered = account.answered or time.perf_counter()
+                    watch.end()
+                    await passing.fail(from_upstream(error, account.model.name))
+        except (ClientLeft, OSError):
+            account.status, account.error = CLIENT_LEFT, "client_left"
+            self._counters.clients_left += 1
+            raise ClientLeft from None
+        except Exception:
+            _logger.exception("decision %s: the gateway failed", account.choice.id)
+            await passing.fail(internal_error())
+        finally:
+            if account.answered is None and account.called is not None:
+                account.answered = time.perf_counter()
+            self._access.settle(account)
+
+    def _forwarded(self, scope: Scope) -> dict[str, str]:
+        """The client's headers that its provider gets to see: none but those that the configuration names."""
+        return {
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in scope["headers"]
+            if name in self._forward_headers
+        }

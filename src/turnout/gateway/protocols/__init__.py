@@ -1,0 +1,1 @@
+"""One file for each protocol that clients speak, and what carries it to a provider."""

@@ -1,0 +1,165 @@
+"""The two seams of a protocol: how a client speaks (ClientProtocol), and how that reaches a provider (Bridge).
+
+Neither holds state: one object serves all requests. What a single answer needs stands in its StreamReader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+
+from turnout.config import ModelConfig
+from turnout.errors import UpstreamError
+from turnout.gateway.errors import RequestError
+from turnout.gateway.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """A request for a model: the client's bytes, and the few fields that matter whatever its protocol."""
+
+    protocol: ClientProtocol
+    raw: bytes
+    body: dict[str, Any]
+    model: str
+    stream: bool
+
+    def turns(self) -> Sequence[Mapping[str, Any]]:
+        """The conversation as messages with a role and content, system prompt first; see `query.query_of`."""
+        return self.protocol.turns(self.body)
+
+    def max_output_tokens(self) -> int | None:
+        """The most that the client lets the model write, if it says."""
+        return self.protocol.max_output_tokens(self.body)
+
+
+class StreamReader(Protocol):
+    """Takes a provider's stream and gives the client's, and keeps the books on the way."""
+
+    usage: Usage | None
+    done: bool
+    """Whether the provider's last event has passed."""
+    failure: UpstreamError | None
+    """Why nothing more can be passed on."""
+    provider_error: bool
+    """Whether the provider itself reported an error in mid-stream; its report was passed on."""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What goes to the client now that this chunk has come."""
+        ...
+
+    def end(self) -> bytes:
+        """What goes to the client now that the provider has closed; sets `failure` if it stopped too early."""
+        ...
+
+
+class Bridge(Protocol):
+    """Carries requests of one client protocol to providers of one kind, and their answers back."""
+
+    path: str
+    """The provider's endpoint, below its base_url."""
+
+    def body(self, request: ModelRequest, model: ModelConfig) -> bytes:
+        """The body for the provider, or a RequestError that names the field which it cannot be given."""
+        ...
+
+    def whole(self, content: bytes, request: ModelRequest) -> tuple[bytes, Usage | None]:
+        """The client's answer from the provider's, or an UpstreamProtocolError."""
+        ...
+
+    def refusal(self, content: bytes) -> bytes | None:
+        """The client's error from a provider's, or None where the provider's body says nothing usable."""
+        ...
+
+    def reader(self, request: ModelRequest, *, max_event_bytes: int) -> StreamReader:
+        """A reader for one streamed answer."""
+        ...
+
+
+class ClientProtocol(Protocol):
+    """How clients of one endpoint ask, and what an error looks like to them."""
+
+    name: str
+    path: str
+    """Where clients ask."""
+
+    def parse(self, raw: bytes) -> ModelRequest:
+        """The request in a body, or a RequestError that names the field which cannot be used."""
+        ...
+
+    def turns(self, body: dict[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """The conversation of a parsed body; see `ModelRequest.turns`."""
+        ...
+
+    def max_output_tokens(self, body: dict[str, Any]) -> int | None:
+        """See `ModelRequest.max_output_tokens`."""
+        ...
+
+    def error_body(self, error: RequestError) -> bytes:
+        """An error as a whole answer."""
+        ...
+
+    def error_event(self, error: RequestError) -> bytes:
+        """An error as the last event of a stream that had begun."""
+        ...
+
+    def bridge_to(self, model: ModelConfig) -> Bridge:
+        """What carries such requests to this model's provider, or a RequestError where nothing does."""
+        ...
+
+
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """A body that must be a JSON object."""
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise refused(f"The body is not valid JSON: {error}.", code="invalid_json") from None
+    if not isinstance(body, dict):
+        raise refused("The body must be a JSON object.", code="invalid_type")
+    return body
+
+
+def model_of(body: dict[str, Any]) -> str:
+    """The field `model`."""
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise refused("'model' must be given: the name of a route or a model.", param="model")
+    return model
+
+
+def stream_of(body: dict[str, Any]) -> bool:
+    """The field `stream`; absent or null is false."""
+    stream = body.get("stream")
+    if stream is not None and not isinstance(stream, bool):
+        raise refused("'stream' must be true or false.", param="stream")
+    return bool(stream)
+
+
+def messages_of(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The field `messages`: at least one object."""
+    value = body.get("messages")
+    if value is None:
+        raise refused("'messages' is missing: a list with at least one message.", param="messages")
+    if not isinstance(value, list) or not value:
+        raise refused("'messages' must be a list with at least one message.", param="messages")
+    for position, message in enumerate(value):
+        if not isinstance(message, dict):
+            raise refused(f"'messages[{position}]' must be an object.", param=f"messages[{position}]")
+    return value
+
+
+def whole_number(body: dict[str, Any], *fields: str) -> int | None:
+    """The first of these fields that holds a whole number above 0."""
+    for field in fields:
+        value = body.get(field)
+        if type(value) is int and value > 0:
+            return value
+    return None
+
+
+def refused(message: str, *, code: str | None = None, param: str | None = None) -> RequestError:
+    """400: a field that cannot be used."""
+    return RequestError(400, message, code=code, param=param)

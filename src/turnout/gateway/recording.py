@@ -1,0 +1,70 @@
+"""The seam for what is kept of a request once it is over."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from turnout.gateway.account import Account
+from turnout.gateway.counters import Counters
+from turnout.gateway.log import DecisionLog, LogRow
+
+
+class Recorder(Protocol):
+    """Is told of every request for which a model was chosen, when it has ended."""
+
+    def record(self, account: Account) -> None:
+        """Take note. On the event loop, so it must not block; must not raise."""
+        ...
+
+
+class SideCounter:
+    """Counts how many went to either side."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+
+    def record(self, account: Account) -> None:
+        """Count it, if there was a decision to take."""
+        decision = account.choice.decision
+        if decision is None:
+            return
+        if decision.side == "strong":
+            self._counters.strong += 1
+        else:
+            self._counters.weak += 1
+
+
+class LogRecorder:
+    """Queues a row of the log."""
+
+    def __init__(self, log: DecisionLog) -> None:
+        self._log = log
+
+    def record(self, account: Account) -> None:
+        """Queue the row."""
+        choice, usage, decision = account.choice, account.usage, account.choice.decision
+        query, query_sha256 = self._log.kept_of(choice.query)
+        self._log.record(
+            LogRow(
+                id=choice.id,
+                time=account.arrived,
+                route=choice.asked_for,
+                model=account.model.name,
+                side=decision.side if decision else None,
+                win_rate=decision.win_rate if decision and decision.win_rate == decision.win_rate else None,
+                threshold=decision.threshold if decision else None,
+                reason=choice.reason,
+                query=query,
+                query_sha256=query_sha256,
+                stream=account.request.stream,
+                status=account.status,
+                error=account.error,
+                latency_s=account.latency_s(),
+                upstream_first_byte_s=account.upstream_first_byte_s(),
+                upstream_latency_s=account.upstream_latency_s(),
+                input_tokens=usage.input_tokens if usage else None,
+                output_tokens=usage.output_tokens if usage else None,
+                cost_usd=account.cost_usd(),
+                cost_usd_if_strong=account.cost_usd_if_strong(),
+            )
+        )
