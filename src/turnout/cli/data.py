@@ -10,6 +10,7 @@ import click
 
 from turnout import registry
 from turnout.atomic_write import write_atomically
+from turnout.cli.labels import golden
 from turnout.cli.settings import parse_settings, set_option
 from turnout.data.battles import Battles
 from turnout.data.importers.source import Reading, Source
@@ -27,6 +28,9 @@ FILE = click.argument("file", type=click.Path(path_type=Path))
 @click.group(epilog="Example: turnout data import arena battles.json --out battles.jsonl")
 def data() -> None:
     """Bring data in, look at it, split it, rate its models."""
+
+
+data.add_command(golden)
 
 
 @data.command("import", epilog="Example: turnout data import mmlu-pro answers.jsonl.gz --out outcomes.jsonl")

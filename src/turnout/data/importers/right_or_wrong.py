@@ -7,9 +7,8 @@ import statistics
 from typing import ClassVar
 
 from turnout.data.importers.source import LeftOut, Row, Source, text_of
+from turnout.data.questions import lettered
 from turnout.types import JSON
-
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class MMLUPro(Source):
@@ -31,10 +30,9 @@ class MMLUPro(Source):
         """One question, with its options as lettered lines."""
         if not self.with_mmlu and text_of(row, "src").startswith("ori_mmlu"):
             raise LeftOut("that are MMLU questions")
-        options = [f"{letter}. {option}" for letter, option in zip(LETTERS, row["options"], strict=False)]
         return {
             "id": f"mmlu-pro/{row['idx']}",
-            "query": "\n".join([text_of(row, "question"), *options]),
+            "query": "\n".join([text_of(row, "question"), *lettered(row["options"])]),
             "source": f"mmlu-pro/{text_of(row, 'src').split('-')[0]}",
             "slice": row.get("category", ""),
             "scores": {model: right for model, right in _known(row["correct"]).items() if model not in self.IGNORED},
