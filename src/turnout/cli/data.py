@@ -10,6 +10,7 @@ import click
 
 from turnout import registry
 from turnout.atomic_write import write_atomically
+from turnout.cli.contamination import decontaminate, similarity
 from turnout.cli.labels import golden
 from turnout.cli.settings import parse_settings, set_option
 from turnout.data.battles import Battles
@@ -151,6 +152,10 @@ def tiers(
         click.echo(f"tier {number}: " + ", ".join(f"{model} ({cut.ratings[model]:+.2f})" for model in members))
     if lifted is not None:
         click.echo(f"{described['lifted']['battles']:,} strong-weak battles written to {lifted}")
+
+
+data.add_command(decontaminate)
+data.add_command(similarity)
 
 
 def _fractions(text: str) -> dict[str, float]:

@@ -38,6 +38,9 @@ FILE = click.Path(path_type=Path)
 @click.option("--encoder", "encoder_name", default="static", show_default=True, help="For routers that are trained.")
 @set_option
 @click.option("--battles", "battles_path", type=FILE, help="Battles (JSON Lines) to train on besides golden labels.")
+@click.option(
+    "--decontaminate", "met_paths", type=FILE, multiple=True, help="Test no query that this training data has met."
+)
 @click.option("--replicates", type=int, default=1_000, show_default=True, help="Bootstrap draws for the intervals.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -55,6 +58,7 @@ def evaluate(
     encoder_name: str,
     settings: tuple[str, ...],
     battles_path: Path | None,
+    met_paths: tuple[Path, ...],
     replicates: int,
     seed: int,
     as_json: bool,
@@ -77,7 +81,11 @@ def evaluate(
     if plot_path is not None:
         check_can_plot(plot_path)
     tables = load_tables(benchmarks, data_dir, outcomes_path, None if pair_text is None else ModelPair.parse(pair_text))
-    training, protocol = None, {}
+    training: GoldenTraining | None = None
+    protocol: dict[str, JSON] = {}
+    if met_paths:
+        tables = [_without_met_queries(table, met_paths) for table in tables]
+        protocol["decontaminated"] = {str(path): file_sha256(path) for path in met_paths}
     if golden_labels is not None:
         to_train = [name for name in routers if not needs_no_training(name)]
         training = GoldenTraining(
@@ -88,7 +96,7 @@ def evaluate(
             None if battles_path is None else Battles.read_jsonl(battles_path),
             development_seed,
         )
-        protocol = {
+        protocol |= {
             "golden_labels": golden_labels,
             "seeds": list(range(seeds)),
             "development_seed": development_seed,
@@ -131,6 +139,20 @@ def load_tables(
     if data_dir is None:
         raise InvalidValueError("--benchmark needs --data DIR: the folder with the benchmark's outcomes.")
     return [PairTable.of_benchmark(benchmark, data_dir, pair) for benchmark in declared]
+
+
+def _without_met_queries(table: PairTable, training: tuple[Path, ...]) -> PairTable:
+    """The table less the queries that are in the training data too, as the same text or as a near copy."""
+    from turnout.cli.contamination import training_queries
+    from turnout.data.contamination import find_contaminated, kept_rows
+    from turnout.errors import EmptyDataError
+
+    matches = find_contaminated(table.outcomes.queries, training_queries(training))
+    kept = kept_rows(len(table), matches)
+    if not kept.any():
+        raise EmptyDataError(f"The training data has met every query of {table.title}: there is nothing to test on.")
+    click.echo(f"{len(matches):,} {table.units} of {table.title} left out: the training data has met them.", err=True)
+    return table.take(kept)
 
 
 def _with_bar(splits: Sequence[GoldenSplit], label: str) -> Iterator[GoldenSplit]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +143,7 @@ def without_seen_queries(table: PairTable, routers: Sequence[Router]) -> PairTab
     learned = seen_rows(table.outcomes.queries, np.concatenate(seen))
     if learned.all():
         raise EmptyDataError(f"{table.title} holds no query that these routers did not learn from.")
-    return replace(table, outcomes=table.outcomes.take(~learned)) if learned.any() else table
+    return table.take(~learned) if learned.any() else table
 
 
 def needs_no_training(name_or_folder: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import orjson
 from turnout.data.outcomes import Outcomes
 from turnout.evaluation.benchmarks.base import Benchmark
 from turnout.evaluation.costs import QueryCosts, query_costs
-from turnout.types import FloatArray, ModelPair
+from turnout.types import BoolArray, FloatArray, IntArray, ModelPair
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +72,10 @@ class PairTable:
 
     def __len__(self) -> int:
         return len(self.outcomes)
+
+    def take(self, rows: IntArray | BoolArray) -> PairTable:
+        """The table's queries at these rows (indices or a mask)."""
+        return replace(self, outcomes=self.outcomes.take(rows))
 
     @property
     def strong_scores(self) -> FloatArray:
