@@ -63,7 +63,7 @@ def main() -> None:
     alone = [find_contaminated([ours[row]], [query]) for row, query in pairs]
     json.dump(
         {
-            "command": f"python benchmarks/duplicate_threshold.py {arguments.encoder} --data DIR --pairs {arguments.pairs}",
+            "command": f"duplicate_threshold.py {arguments.encoder} --data DIR --pairs {arguments.pairs}",
             "encoder": encoder.identity,
             "duplicate_pairs": len(pairs),
             "distinct_questions": len(ours),
