@@ -12,6 +12,7 @@ TurnoutError
 ├── MissingExtraError       an optional dependency is not installed (also an ImportError)
 ├── MissingModelError       a model's weights are not on this machine; names the command that pulls them
 ├── BudgetExceededError     a run would cost more than it was allowed to
+├── LedgerError             the gateway's ledger cannot be read or written
 └── UpstreamError           a model provider did not answer as it should
     ├── UpstreamUnreachableError    refused, reset or cut off
     ├── UpstreamTimeoutError        too slow, and which of the time limits it was
@@ -109,6 +110,10 @@ class MissingModelError(TurnoutError):
 
 class BudgetExceededError(TurnoutError):
     """A run would cost more than it was allowed to; what was done so far is kept."""
+
+
+class LedgerError(TurnoutError):
+    """The gateway's ledger cannot be read or written."""
 
 
 class UpstreamError(TurnoutError):
