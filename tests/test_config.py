@@ -21,9 +21,10 @@ forward_headers = ["X-Trace"]
 first_byte_s = 20
 max_retries = 0
 
-[log]
-path = "logs/decisions.sqlite3"
+[ledger]
+path = "ledgers/turnout.sqlite3"
 query_text = "full"
+keep_days = 30
 
 [models."gpt-4o"]
 base_url = "https://api.openai.com/v1/"
@@ -57,7 +58,8 @@ def test_a_whole_file_becomes_dataclasses(tmp_path: Path) -> None:
     assert config.server.forward_headers == ("x-trace",)
     assert (config.upstream.limits.first_byte_s, config.upstream.limits.connect_s) == (20.0, 5.0)
     assert config.upstream.retries.most == 0
-    assert config.log.path == tmp_path / "logs/decisions.sqlite3"
+    assert config.ledger.place({}) == tmp_path / "ledgers/turnout.sqlite3"
+    assert (config.ledger.query_text, config.ledger.keep_days) == ("full", 30)
     big = config.models["gpt-4o"]
     assert big.base_url == "https://api.openai.com/v1"
     assert big.price == Price(2.5, 10.0)
@@ -69,11 +71,11 @@ def test_a_whole_file_becomes_dataclasses(tmp_path: Path) -> None:
     assert route.router == str(tmp_path / "my-router"), "a folder is found beside the file"
 
 
-def test_defaults_are_loopback_no_log_and_hashed_queries() -> None:
+def test_defaults_are_loopback_no_ledger_and_hashed_queries() -> None:
     config = parse_config({"models": MODELS})
     assert config.server.is_loopback
-    assert config.log.path is None
-    assert config.log.query_text == "hash"
+    assert config.ledger.place({}) is None
+    assert (config.ledger.query_text, config.ledger.keep_days) == ("hash", None)
     assert not parse_config({"models": MODELS, "server": {"host": "0.0.0.0"}}).server.is_loopback
 
 
@@ -111,7 +113,11 @@ def test_defaults_are_loopback_no_log_and_hashed_queries() -> None:
         ({"models": MODELS, "server": {"forward_headers": ["Authorization"]}}, "must not hold 'authorization'"),
         ({"models": MODELS, "upstream": {"first_byte_s": 0}}, "above 0"),
         ({"models": MODELS, "upstream": {"first_byte_s": float("nan")}}, "finite"),
-        ({"models": MODELS, "log": {"query_text": "ful"}}, "Did you mean 'full'"),
+        ({"models": MODELS, "ledger": {"query_text": "ful"}}, "Did you mean 'full'"),
+        ({"models": MODELS, "ledger": {"keep_days": 0}}, "keep_days must be above 0, got 0"),
+        ({"models": MODELS, "ledger": {"path": "a", "url_env": "B"}}, "not both"),
+        ({"models": MODELS, "ledger": {"path": "postgresql://a/b"}}, 'url_env = "TURNOUT_LEDGER_URL"'),
+        ({"models": MODELS, "log": {"path": "a"}}, r"\[log\] is called \[ledger\]"),
         ({"models": MODELS, "routes": {"big": ROUTE}}, "'big' is both a model and a route"),
         ({"models": MODELS, "routes": {"r": {**ROUTE, "strong": "bigg"}}}, "Did you mean 'big'"),
         ({"models": MODELS, "routes": {"r": {**ROUTE, "weak": "big"}}}, "two different models"),
@@ -157,6 +163,19 @@ def test_a_key_is_read_from_the_environment_when_it_is_asked_for() -> None:
     assert ModelConfig("a", "http://a").api_key({}) is None
 
 
+def test_a_ledgers_url_is_read_from_the_environment_and_not_shown() -> None:
+    ledger = parse_config({"models": MODELS, "ledger": {"url_env": "LEDGER_URL"}}).ledger
+    assert ledger.place({"LEDGER_URL": "postgresql://me:secret@db/turnout\n"}) == "postgresql://me:secret@db/turnout"
+    with pytest.raises(ConfigError, match=r"LEDGER_URL \(url_env\) is not set"):
+        ledger.place({})
+    with pytest.raises(ConfigError, match="does not hold a postgresql:// URL") as caught:
+        ledger.place({"LEDGER_URL": "mysql://me:secret@db/turnout"})
+    assert "secret" not in str(caught.value)
+    with pytest.raises(ConfigError, match="and not the URL itself") as caught:
+        parse_config({"models": MODELS, "ledger": {"url_env": "postgresql://me:secret@db/turnout"}})
+    assert "secret" not in str(caught.value)
+
+
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="absent.toml cannot be read"):
         load_config(tmp_path / "absent.toml")
@@ -176,7 +195,7 @@ def test_the_reference_names_every_key_and_no_other() -> None:
     page = (Path(__file__).parents[1] / "docs/reference/configuration.md").read_text()
     sections = dict(re.findall(r"^## `\[(\w+)[^\n]*\n(.*?)(?=^## |\Z)", page, flags=re.MULTILINE | re.DOTALL))
     documented = {name: set(re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)) for name, text in sections.items()}
-    assert documented == {name: _known_keys(name) for name in ("server", "upstream", "log", "models", "routes")}
+    assert documented == {name: _known_keys(name) for name in ("server", "upstream", "ledger", "models", "routes")}
 
 
 def _known_keys(table: str) -> set[str]:

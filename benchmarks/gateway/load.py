@@ -1,9 +1,9 @@
-"""How many requests a second pass the gateway, plain and streamed, with a router and the log on.
+"""How many requests a second pass the gateway, plain and streamed, with a router and the ledger on.
 
     python benchmarks/gateway/load.py --router FOLDER_OR_NAME [--seconds 8] [--connections 32] [--rounds 3] [--json]
 
 Prints the mock provider's own figure beside the gateway's, the median of the rounds and the processor time a request,
-and fails if a request failed or if the log does not hold exactly one row for each request that was answered.
+and fails if a request failed or if the ledger does not hold exactly one entry for each request that was answered.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from rig import Figures, free_port, load, mock_provider, processor_s, running
 CONFIG = """
 [server]
 port = {port}
-[log]
-path = "log.sqlite3"
+[ledger]
+path = "ledger.sqlite3"
 query_text = "full"
 [models.strong]
 base_url = "{provider}"
@@ -65,8 +65,8 @@ def measure(router: str, *, stream: bool, seconds: float, connections: int, roun
                 before = processor_s(gateway.pid)
                 through.append(_load(f"http://127.0.0.1:{port}/v1/chat/completions", stream, seconds, connections))
                 processor.append((processor_s(gateway.pid) - before) / through[-1].requests)
-        with sqlite3.connect(Path(folder) / "log.sqlite3") as log:
-            (answered,) = log.execute("SELECT count(*) FROM decisions WHERE status = 200").fetchone()
+        with sqlite3.connect(Path(folder) / "ledger.sqlite3") as ledger:
+            (answered,) = ledger.execute("SELECT count(*) FROM decisions WHERE status = 200").fetchone()
     seen = sum(run.requests for run in through)
     # wrk drops what is under way when its time is over; the gateway has answered or given up on those.
     return {

@@ -23,7 +23,7 @@ from turnout.pricing import Price
 from turnout.types import ModelPair
 
 QueryText = Literal["full", "hash", "off"]
-"""What the log keeps of a query: its text, a SHA-256 of it, or nothing."""
+"""What the ledger keeps of a query: its text, a SHA-256 of it, or nothing."""
 
 NEVER_FORWARDED = frozenset(
     {
@@ -93,12 +93,30 @@ class UpstreamConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class LogConfig:
-    """Where decisions are recorded, and how much of a query is kept."""
+class LedgerConfig:
+    """Where decisions are recorded, for how long, and how much of a query is kept."""
 
     path: Path | None = None
-    """The SQLite file; None turns the log off."""
+    """The SQLite file."""
+    url_env: str | None = None
+    """The environment variable that holds a `postgresql://` URL. Without a path and this there is no ledger."""
     query_text: QueryText = "hash"
+    keep_days: float | None = None
+    """Entries older than this are deleted; None keeps all."""
+
+    def place(self, environment: Mapping[str, str] = os.environ) -> Path | str | None:
+        """The file's path or the server's URL, or a ConfigError that names the variable that is not set."""
+        if self.url_env is None:
+            return self.path
+        url = environment.get(self.url_env, "").strip()
+        if not url.startswith(("postgresql://", "postgres://")):
+            # What it holds may be a password.
+            wrong = "does not hold a postgresql:// URL" if url else "is not set"
+            raise ConfigError(
+                f"[ledger]: the environment variable {self.url_env} (url_env) {wrong}. Set it to the database's "
+                f"address, for example: export {self.url_env}=postgresql://USER:PASSWORD@HOST/DATABASE"
+            )
+        return url
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +172,7 @@ class Config:
     routes: Mapping[str, RouteConfig]
     server: ServerConfig = field(default_factory=ServerConfig)
     upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
-    log: LogConfig = field(default_factory=LogConfig)
+    ledger: LedgerConfig = field(default_factory=LedgerConfig)
 
 
 def load_config(path: str | Path) -> Config:
@@ -185,7 +203,9 @@ def parse_config(content: Mapping[str, Any], *, folder: Path = Path()) -> Config
     table = _Table(content, "the top level")
     server = _server(table.table("server"))
     upstream = _upstream(table.table("upstream"))
-    log = _log(table.table("log"), folder)
+    if "log" in content:
+        raise ConfigError("The table [log] is called [ledger].")
+    ledger = _ledger(table.table("ledger"), folder)
     models = {name: _model(name, part) for name, part in table.tables("models").items()}
     routes = {name: _route(name, part, models, folder) for name, part in table.tables("routes").items()}
     table.finish()
@@ -193,7 +213,7 @@ def parse_config(content: Mapping[str, Any], *, folder: Path = Path()) -> Config
         raise ConfigError("There is no model. Add one: [models.NAME] with base_url.")
     if both := sorted(models.keys() & routes.keys()):
         raise ConfigError(f"'{both[0]}' is both a model and a route. Clients ask for either by name: rename one.")
-    return Config(models=models, routes=routes, server=server, upstream=upstream, log=log)
+    return Config(models=models, routes=routes, server=server, upstream=upstream, ledger=ledger)
 
 
 Value = TypeVar("Value", str, int, float)
@@ -343,14 +363,27 @@ def _upstream(table: _Table) -> UpstreamConfig:
     return upstream
 
 
-def _log(table: _Table, folder: Path) -> LogConfig:
+def _ledger(table: _Table, folder: Path) -> LedgerConfig:
     path = table.text("path")
+    url_env = _variable(table.text("url_env"), table.where, "url_env", "TURNOUT_LEDGER_URL", "the URL")
     query_text = table.text("query_text") or "hash"
+    keep_days = table.take("keep_days", float)
     table.finish()
     _one_of(query_text, get_args(QueryText), f"{table.where}: query_text")
-    return LogConfig(
+    if path is not None and url_env is not None:
+        raise ConfigError(f"{table.where}: give either path (a SQLite file) or url_env (PostgreSQL), not both.")
+    if path is not None and path.startswith(("postgresql:", "postgres:")):
+        raise ConfigError(
+            f"{table.where}: path is a SQLite file. For PostgreSQL put the URL, which may hold a password, into an "
+            'environment variable and name that variable: url_env = "TURNOUT_LEDGER_URL".'
+        )
+    if keep_days is not None and keep_days <= 0:
+        raise ConfigError(f"{table.where}: keep_days must be above 0, got {keep_days:g}.")
+    return LedgerConfig(
         path=None if path is None else folder / Path(path).expanduser(),
+        url_env=url_env,
         query_text=cast("QueryText", query_text),
+        keep_days=keep_days,
     )
 
 
@@ -358,7 +391,7 @@ def _model(name: str, table: _Table) -> ModelConfig:
     model = ModelConfig(
         name=name,
         base_url=_base_url(table.required_text("base_url"), table.where),
-        api_key_env=_variable(table.text("api_key_env"), table.where),
+        api_key_env=_variable(table.text("api_key_env"), table.where, "api_key_env", "OPENAI_API_KEY", "the key"),
         upstream_model=table.text("upstream_model") or name,
         price=_price(table),
         context_window=table.whole("context_window", 0, least=1) or None,
@@ -420,12 +453,12 @@ def _one_of(value: str, known: Iterable[str], where: str) -> None:
         raise ConfigError(f"{where} must be one of {', '.join(known) or '(none)'}, got '{value}'.{hint}")
 
 
-def _variable(name: str | None, where: str) -> str | None:
-    # What does not look like a variable's name may be the key itself, so it is not shown.
+def _variable(name: str | None, where: str, key: str, example: str, secret: str) -> str | None:
+    # What does not look like a variable's name may be the secret itself, so it is not shown.
     if name is not None and not _VARIABLE_NAME.match(name):
         raise ConfigError(
-            f"{where}: api_key_env must be the name of an environment variable, such as OPENAI_API_KEY "
-            "(letters, digits and _), and not the key itself."
+            f"{where}: {key} must be the name of an environment variable, such as {example} "
+            f"(letters, digits and _), and not {secret} itself."
         )
     return name
 

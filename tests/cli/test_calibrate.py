@@ -8,7 +8,8 @@ from turnout.cli.calibrate import queries_in
 from turnout.cli.main import main
 from turnout.data.battles import Battles
 from turnout.errors import DataError
-from turnout.gateway.log import DecisionLog
+from turnout.gateway.database import SqliteDatabase
+from turnout.gateway.ledger import Entry, Ledger
 from turnout.route import Route
 from turnout.routers.baselines import AlwaysStrong, RandomRouter
 from turnout.types import ModelPair
@@ -67,19 +68,17 @@ def test_battles_give_their_queries(folder: Path, tmp_path: Path, capsys: pytest
     assert json.loads(printed(words, capsys))["n_queries"] == 50
 
 
-def test_a_log_gives_what_users_asked(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_ledger_gives_what_users_asked(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from dataclasses import fields
 
-    from turnout.gateway.log import LogRow
-
-    log = DecisionLog(tmp_path / "log.sqlite3", query_text="full")
-    log.start()
+    ledger = Ledger(SqliteDatabase(tmp_path / "ledger.sqlite3"), query_text="full")
+    ledger.start()
     for number in range(4):
         known = {"id": f"dec-{number}", "time": 0.0, "route": "auto", "model": "big", "reason": "", "stream": False}
         known |= {"status": 200, "latency_s": 0.0, "query": f"query {number}"}
-        log.record(LogRow(**{field.name: known.get(field.name) for field in fields(LogRow)}))  # type: ignore[arg-type]
-    log.close()
-    words = ["calibrate", str(folder), "--log", str(log.path), "--json"]
+        ledger.record(Entry(**{field.name: known.get(field.name) for field in fields(Entry)}))  # type: ignore[arg-type]
+    ledger.close()
+    words = ["calibrate", str(folder), "--ledger", ledger.database.name, "--json"]
     assert json.loads(printed(words, capsys))["n_queries"] == 4
 
 
@@ -96,9 +95,9 @@ def test_a_constant_router_is_told_what_it_can_reach(
     ("options", "problem"),
     [
         (["--strong-fraction", "50"], "For 50 % write 0.5"),
-        ([], "Give one of --queries, --battles and --log, got none"),
+        ([], "Give one of --queries, --battles and --ledger, got none"),
         (["--queries", "nowhere.jsonl"], "nowhere.jsonl: cannot be read"),
-        (["--log", "nowhere.sqlite3"], "there is no such log"),
+        (["--ledger", "nowhere.sqlite3"], "There is no ledger at nowhere.sqlite3"),
     ],
 )
 def test_mistakes_are_one_clear_line(

@@ -17,12 +17,12 @@ from click.testing import CliRunner
 from turnout import Battles, Calibration, ModelPair
 from turnout.cli.serve import serve
 from turnout.errors import ConfigError
-from turnout.gateway.log import read_rows
+from turnout.gateway.reading import read_entries
 from turnout.routers.baselines import RandomRouter
 
 CONFIG = """
-[log]
-path = "log.sqlite3"
+[ledger]
+path = "ledger.sqlite3"
 [models.big]
 base_url = "http://127.0.0.1:9/v1"
 api_key_env = "BIG_KEY"
@@ -92,7 +92,7 @@ def test_the_process_serves_until_it_is_told_to_stop_and_keeps_its_log(config: P
             decision = answered.headers["x-turnout-decision-id"]
         process.send_signal(signal.SIGTERM)
         said += process.stderr.read()
-    (row,) = read_rows(config.parent / "log.sqlite3")
+    (row,) = read_entries(config.parent / "ledger.sqlite3")
     assert row.id == decision
     assert row.query is None
     assert row.query_sha256 is not None

@@ -30,7 +30,7 @@ async def start(provider: Provider, tmp_path: Path) -> AsyncIterator[Start]:
 
         async def start(*, router: Router | None = None, **tables: dict[str, Any]) -> RunningGateway:
             config: dict[str, Any] = {
-                "log": {"path": "log.sqlite3", "query_text": "full", **tables.pop("log", {})},
+                "ledger": {"path": "ledger.sqlite3", "query_text": "full", **tables.pop("ledger", {})},
                 "upstream": {"connect_s": 1, **tables.pop("upstream", {})},
                 "models": {
                     "big": {

@@ -18,7 +18,8 @@ from scripted_provider import CLIENT_KEY, PROVIDER_KEY
 from turnout import Battles, ModelPair, Router
 from turnout.config import parse_config
 from turnout.gateway.app import Gateway, build_app
-from turnout.gateway.log import LogRow, read_rows
+from turnout.gateway.ledger import Entry
+from turnout.gateway.reading import read_entries
 from turnout.gateway.server import listen, server
 from turnout.types import FloatArray
 
@@ -53,13 +54,13 @@ class RunningGateway:
             is_json = response.content_type == "application/json"
             return response.status, response.headers, json.loads(content) if is_json else content
 
-    async def rows(self, count: int = 1) -> list[LogRow]:
-        """The log, once it holds this many rows."""
-        assert self.app.log is not None
+    async def entries(self, count: int = 1) -> list[Entry]:
+        """The ledger's entries, once there are this many."""
+        assert self.app.ledger is not None
         async with asyncio.timeout(5):
-            while self.app.log.written < count:
+            while self.app.ledger.written < count:
                 await asyncio.sleep(0.02)
-        return list(read_rows(self.app.log.path))
+        return list(read_entries(self.app.ledger.database))
 
 
 Start = Callable[..., Awaitable[RunningGateway]]

@@ -109,6 +109,6 @@ async def test_a_gateway_mounted_below_a_path_starts_itself(provider: Provider, 
     scope = {"type": "http", "method": "POST", "path": path, "root_path": "/llm", "headers": []}
     await app(scope, receive, send)
     assert sent[0]["status"] == 200
-    assert app.log is not None
+    assert app.ledger is not None
     await app.shutdown()
-    assert app.log.written == 1
+    assert app.ledger.written == 1

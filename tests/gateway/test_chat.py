@@ -151,7 +151,7 @@ async def test_a_model_can_be_asked_for_by_its_own_name(provider: Provider, star
     assert provider.requests[0].body["model"] == "provider/big-1"
     assert headers["x-turnout-reason"] == "asked for by name"
     assert "x-turnout-win-rate" not in headers
-    (row,) = await gateway.rows()
+    (row,) = await gateway.entries()
     assert (row.side, row.win_rate, row.cost_usd_if_strong) == (None, None, None)
 
 
@@ -240,7 +240,7 @@ async def test_the_log_row_of_a_plain_and_of_a_streamed_answer(provider: Provide
     gateway = await start()
     _, plain_headers, _ = await gateway.post({"model": "auto", "messages": HARD})
     _, stream_headers, _ = await gateway.post({"model": "auto", "messages": EASY, "stream": True})
-    strong, weak = await gateway.rows(2)
+    strong, weak = await gateway.entries(2)
     assert strong.id == plain_headers["x-turnout-decision-id"]
     assert (strong.route, strong.model, strong.side) == ("auto", "big", "strong")
     assert (strong.win_rate, strong.threshold) == (0.9, 0.5)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,7 +60,7 @@ async def test_a_fault_before_the_first_byte_is_an_openai_shaped_error(
     assert "127.0.0.1" not in body["error"]["message"], "inner addresses are not the client's business"
     assert body["error"]["code"] == code
     assert headers["x-turnout-model"] == "small"
-    (row,) = await gateway.rows()
+    (row,) = await gateway.entries()
     assert row.status == status
     assert row.error == body["error"]["code"]
 
@@ -130,7 +131,7 @@ async def test_a_fault_in_mid_stream_ends_it_with_an_error_and_without_done(
     with pytest.raises(APIError):
         async for _ in await gateway.openai.chat.completions.create(model="auto", messages=EASY, stream=True):  # type: ignore[arg-type, attr-defined]
             pass
-    rows = await gateway.rows(2)
+    rows = await gateway.entries(2)
     assert [(row.status, row.error) for row in rows] == [(200, code)] * 2
 
 
@@ -140,7 +141,7 @@ async def test_a_stream_without_done_is_whole_if_it_said_that_it_had_finished(pr
     provider.default = streamed(sent)
     _, _, content = await gateway.post({"model": "auto", "messages": EASY, "stream": True})
     assert content == sent, "a [DONE] that the provider did not send is not made up"
-    (row,) = await gateway.rows()
+    (row,) = await gateway.entries()
     assert row.error is None
 
 
@@ -150,7 +151,7 @@ async def test_an_error_event_of_the_provider_is_passed_on_and_logged(provider: 
     provider.default = streamed(sent)
     _, _, content = await gateway.post({"model": "auto", "messages": EASY, "stream": True})
     assert content == sent
-    (row,) = await gateway.rows()
+    (row,) = await gateway.entries()
     assert row.error == "provider_error_in_stream"
 
 
@@ -186,7 +187,7 @@ async def test_a_client_that_leaves_takes_the_call_of_the_provider_with_it(
     async with asyncio.timeout(3):
         while not provider.clients_gone:
             await asyncio.sleep(0.01)
-    (row,) = await gateway.rows()
+    (row,) = await gateway.entries()
     assert (row.status, row.error) == (499, "client_left")
     assert gateway.app.counters.clients_left == 1
 
@@ -216,12 +217,12 @@ async def test_a_win_rate_that_is_not_a_number_goes_to_strong(provider: Provider
     gateway = await start(router=NotANumber())
     _, headers, _ = await gateway.post({"model": "auto", "messages": EASY})
     assert (headers["x-turnout-model"], headers["x-turnout-reason"]) == ("big", "no win rate")
-    (row,) = await gateway.rows()
+    (row,) = await gateway.entries()
     assert (row.win_rate, row.side) == (None, "strong")
 
 
 async def test_no_key_stands_in_logs_answers_or_the_file(
-    provider: Provider, start: Start, caplog: pytest.LogCaptureFixture
+    provider: Provider, start: Start, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="turnout")
     gateway = await start(upstream=FAST)
@@ -231,10 +232,8 @@ async def test_no_key_stands_in_logs_answers_or_the_file(
     for stream in (False, False, False, False, True):
         status, headers, body = await gateway.post({"model": "big", "messages": HARD, "stream": stream})
         seen.append(f"{status} {dict(headers)} {body}")
-    await gateway.rows(5)
-    log = gateway.app.log
-    assert log is not None
-    files = b"".join(path.read_bytes() for path in log.path.parent.glob("log.sqlite3*"))
+    await gateway.entries(5)
+    files = b"".join(path.read_bytes() for path in tmp_path.glob("ledger.sqlite3*"))
     assert all(request.headers["authorization"] == f"Bearer {PROVIDER_KEY}" for request in provider.requests)
     for place in (caplog.text, "".join(seen), repr(gateway.app.routes.models), repr(vars(gateway.app))):
         assert PROVIDER_KEY not in place

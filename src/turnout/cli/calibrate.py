@@ -22,7 +22,7 @@ FILE = click.Path(path_type=Path)
     "--queries", "queries_path", type=FILE, help="JSON Lines with query, prompt or turns; or one text a line."
 )
 @click.option("--battles", "battles_path", type=FILE, help="The queries of battles (JSON Lines).")
-@click.option("--log", "log_path", type=FILE, help="The queries in the gateway's log: what your users really ask.")
+@click.option("--ledger", "ledger_place", help="The queries in the gateway's ledger: what your users really ask.")
 @click.option(
     "--strong-fraction",
     type=float,
@@ -36,7 +36,7 @@ def calibrate(
     router: str,
     queries_path: Path | None,
     battles_path: Path | None,
-    log_path: Path | None,
+    ledger_place: str | None,
     strong_fraction: float,
     write: bool,
     as_json: bool,
@@ -56,7 +56,7 @@ def calibrate(
             f"'{router}' is shipped with Turnout, so that its folder is not yours to write to. Copy the folder "
             f"{router_folder(router)} and calibrate the copy."
         )
-    queries, source = read_queries(queries_path, battles_path, log_path)
+    queries, source = read_queries(queries_path, battles_path, ledger_place)
     if not queries:
         raise EmptyDataError("holds no query to calibrate on.", path=source)
     loaded = Router.load(router)
@@ -81,20 +81,23 @@ def calibrate(
         click.echo(f"Written to {router_folder(router)}.")
 
 
-def read_queries(queries: Path | None, battles: Path | None, log: Path | None) -> tuple[list[str], Path]:
+def read_queries(queries: Path | None, battles: Path | None, ledger: str | None) -> tuple[list[str], Path]:
     """The queries of the one file that is named, and that file."""
-    given = [path for path in (queries, battles, log) if path is not None]
+    given = [place for place in (queries, battles, ledger) if place is not None]
     if len(given) != 1:
-        raise InvalidValueError(f"Give one of --queries, --battles and --log, got {len(given) or 'none'}.")
+        raise InvalidValueError(f"Give one of --queries, --battles and --ledger, got {len(given) or 'none'}.")
     if battles is not None:
         from turnout.data.battles import Battles
 
         return list(Battles.read_jsonl(battles).queries), battles
-    if log is not None:
-        from turnout.gateway.log import read_queries as read_log
+    if ledger is not None:
+        from turnout.gateway.database import open_database
+        from turnout.gateway.reading import read_queries as read_ledger
 
-        return read_log(log), log
-    return list(queries_in(given[0])), given[0]
+        database = open_database(ledger)
+        return read_ledger(database), Path(database.name)
+    assert queries is not None
+    return list(queries_in(queries)), queries
 
 
 def queries_in(path: Path) -> Iterator[str]:

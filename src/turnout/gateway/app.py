@@ -33,12 +33,13 @@ from turnout.gateway.asgi import (
 from turnout.gateway.calling import DirectUpstream
 from turnout.gateway.choosing import Chooser
 from turnout.gateway.counters import Counters
+from turnout.gateway.database import open_database
 from turnout.gateway.errors import RequestError, unknown_model
-from turnout.gateway.log import DecisionLog
+from turnout.gateway.ledger import Ledger
 from turnout.gateway.pipeline import Pipeline
 from turnout.gateway.protocols.base import ClientProtocol
 from turnout.gateway.protocols.openai_chat import OPENAI_CHAT
-from turnout.gateway.recording import LogRecorder, SideCounter
+from turnout.gateway.recording import LedgerRecorder, SideCounter
 from turnout.gateway.routes import Routes, load_routes
 from turnout.routers.base import Router
 
@@ -66,19 +67,19 @@ def build_app(
     """
     pool = ConnectionPool(max_connections=config.upstream.max_connections)
     routes = load_routes(config, pool, routers=routers, environment=environment)
-    log = None
-    if config.log.path is not None:
-        log = DecisionLog(config.log.path, query_text=config.log.query_text)
-    return Gateway(config, routes, pool, log)
+    ledger = None
+    if (place := config.ledger.place(environment)) is not None:
+        ledger = Ledger(open_database(place), query_text=config.ledger.query_text, keep_days=config.ledger.keep_days)
+    return Gateway(config, routes, pool, ledger)
 
 
 class Gateway:
     """An ASGI application; see `build_app`."""
 
-    def __init__(self, config: Config, routes: Routes, pool: ConnectionPool, log: DecisionLog | None) -> None:
+    def __init__(self, config: Config, routes: Routes, pool: ConnectionPool, ledger: Ledger | None) -> None:
         self.config = config
         self.routes = routes
-        self.log = log
+        self.ledger = ledger
         self.counters = Counters()
         self._pool = pool
         self._started_at = int(time.time())
@@ -89,7 +90,7 @@ class Gateway:
             access=OpenAccess(),
             chooser=Chooser(self.counters),
             upstream=DirectUpstream(),
-            recorders=[SideCounter(self.counters), *([LogRecorder(log)] if log else [])],
+            recorders=[SideCounter(self.counters), *([LedgerRecorder(ledger)] if ledger else [])],
             counters=self.counters,
             max_body_bytes=config.server.max_body_bytes,
             forward_headers=config.server.forward_headers,
@@ -112,20 +113,20 @@ class Gateway:
             raise ValueError(f"The gateway serves HTTP, not {scope['type']}.")
 
     async def startup(self) -> None:
-        """Open the log. Called by the server's lifespan, or by the first request."""
+        """Open the ledger. Called by the server's lifespan, or by the first request."""
         if self._starting is None:
             self._starting = asyncio.Lock()
         async with self._starting:
-            if not self._started and self.log is not None:
-                await asyncio.to_thread(self.log.start)
+            if not self._started and self.ledger is not None:
+                await asyncio.to_thread(self.ledger.start)
             self._started = True
 
     async def shutdown(self) -> None:
-        """Close all connections, stop the routers' threads, and write what the log still holds."""
+        """Close all connections, stop the routers' threads, and write what the ledger still has to write."""
         await self._pool.aclose()
         self.routes.close()
-        if self.log is not None:
-            await asyncio.to_thread(self.log.close)
+        if self.ledger is not None:
+            await asyncio.to_thread(self.ledger.close)
         self._started = False
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
@@ -183,10 +184,14 @@ class Gateway:
         return {"id": name, "object": "model", "created": self._started_at, "owned_by": owner}
 
     async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
-        log = None
-        if self.log is not None:
-            log = {"written": self.log.written, "queued": self.log.queued, "dropped": self.log.dropped}
-        answer = {"status": "ok", "version": __version__, "counters": asdict(self.counters), "log": log}
+        ledger = None
+        if self.ledger is not None:
+            ledger = {
+                "written": self.ledger.written,
+                "queued": self.ledger.queued,
+                "dropped": self.ledger.dropped,
+            }
+        answer = {"status": "ok", "version": __version__, "counters": asdict(self.counters), "ledger": ledger}
         await _send_json(send, answer)
 
 

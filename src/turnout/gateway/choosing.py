@@ -34,6 +34,8 @@ class Choice:
     decision: Decision | None = None
     strong: UpstreamModel | None = None
     """The route's strong model, for what it would have cost."""
+    weak: UpstreamModel | None = None
+    """The route's weak model."""
 
     def headers(self, answering: UpstreamModel) -> list[Header]:
         """The answer's headers that say who answers, what was decided, and why."""
@@ -76,4 +78,4 @@ class Chooser:
         if reason:
             decision = replace(decision, reason=reason)
         model = target.strong if decision.side == "strong" else target.weak
-        return Choice(decision.id, model, request.model, decision.reason, query, decision, target.strong)
+        return Choice(decision.id, model, request.model, decision.reason, query, decision, target.strong, target.weak)

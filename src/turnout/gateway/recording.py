@@ -6,7 +6,7 @@ from typing import Protocol
 
 from turnout.gateway.account import Account
 from turnout.gateway.counters import Counters
-from turnout.gateway.log import DecisionLog, LogRow
+from turnout.gateway.ledger import Entry, Ledger
 
 
 class Recorder(Protocol):
@@ -34,22 +34,25 @@ class SideCounter:
             self._counters.weak += 1
 
 
-class LogRecorder:
-    """Queues a row of the log."""
+class LedgerRecorder:
+    """Queues an entry of the ledger."""
 
-    def __init__(self, log: DecisionLog) -> None:
-        self._log = log
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
 
     def record(self, account: Account) -> None:
-        """Queue the row."""
+        """Queue the entry."""
         choice, usage, decision = account.choice, account.usage, account.choice.decision
-        query, query_sha256 = self._log.kept_of(choice.query)
-        self._log.record(
-            LogRow(
+        query, query_sha256 = self._ledger.kept_of(choice.query)
+        self._ledger.record(
+            Entry(
                 id=choice.id,
                 time=account.arrived,
+                key_id=account.caller.id,
                 route=choice.asked_for,
                 model=account.model.name,
+                strong=choice.strong.name if choice.strong else None,
+                weak=choice.weak.name if choice.weak else None,
                 side=decision.side if decision else None,
                 win_rate=decision.win_rate if decision and decision.win_rate == decision.win_rate else None,
                 threshold=decision.threshold if decision else None,

@@ -93,7 +93,7 @@ def server(app: Gateway) -> uvicorn.Server:
 
 
 def run(app: Gateway, opened: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM, then let the requests under way end and write the log."""
+    """Serve until SIGINT or SIGTERM, then let the requests under way end and write the ledger."""
     serving = server(app).serve(sockets=[opened])
     if sys.platform == "win32":
         asyncio.run(serving)
