@@ -16,6 +16,7 @@ COMMANDS: dict[str, str] = {
     "data": "turnout.cli.data:data",
     "encoders": "turnout.cli.encoders:encoders",
     "calibrate": "turnout.cli.calibrate:calibrate",
+    "collect": "turnout.cli.collect:collect",
     "evaluate": "turnout.cli.evaluate:evaluate",
     "route": "turnout.cli.route:route",
     "serve": "turnout.cli.serve:serve",

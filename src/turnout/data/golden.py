@@ -9,10 +9,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from turnout.data.grading import Grader
 from turnout.data.outcomes import Outcomes
 from turnout.data.questions import Answer, Question, models_of
 from turnout.errors import DataError, EmptyDataError
+from turnout.types import JSON
 
 _NUMBERS = ("cost_usd", "input_tokens", "output_tokens")
 
@@ -25,6 +28,32 @@ class Graded:
     """A score in [0, 1] for each answer; NaN where a model has not answered."""
     unreadable: Mapping[str, int]
     """Model → answers that the grader could not read. They count as wrong."""
+
+    def by_model(self) -> dict[str, dict[str, JSON]]:
+        """Model → how many answers, their mean score, how many could not be read, and their dollars where known."""
+        found: dict[str, dict[str, JSON]] = {}
+        for column, model in enumerate(self.outcomes.models):
+            scores = self.outcomes.scores[:, column]
+            known = np.isfinite(scores)
+            found[model] = {
+                "answers": int(known.sum()),
+                "mean_score": float(scores[known].mean()),
+                "unreadable": self.unreadable.get(model, 0),
+            }
+            costs = None if self.outcomes.cost_usd is None else self.outcomes.cost_usd[:, column]
+            if costs is not None and np.isfinite(costs).any():
+                found[model]["cost_usd"] = float(np.nansum(costs))
+        return found
+
+    def text(self) -> str:
+        """The same as lines for people."""
+        lines = []
+        for model, found in self.by_model().items():
+            line = f"{model}: mean score {found['mean_score']:.3f} on {found['answers']:,} questions"
+            line += f", {found['unreadable']:,} unreadable" if found["unreadable"] else ""
+            line += f", ${found['cost_usd']:.3g}" if "cost_usd" in found else ""
+            lines.append(line)
+        return "\n".join(lines)
 
 
 def grade_answers(questions: Iterable[Question], grader: Grader) -> Graded:
