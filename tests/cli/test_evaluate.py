@@ -201,3 +201,16 @@ def test_routing_more_gives_no_less_here(outcomes: Path) -> None:
     # Strong is right everywhere in this file: a law that the fixture must keep for the tests above to mean anything.
     table = Outcomes.read_jsonl(outcomes)
     assert np.all(table.scores[:, 0] >= table.scores[:, 1])
+
+
+def test_a_leaderboard(outcomes: Path, nearest: None, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--outcomes", str(outcomes), "--pair", "big,small", *FEW, "--compare"]
+    trained = ["--golden-labels", "30", "--seeds", "2", "--encoder", "hashing"]
+    out, _ = run(["nearest", "random", *words, *trained], capsys)
+    header, _, first, second, luck = out.splitlines()[:5]
+    assert header.startswith("| router | mine.jsonl [95 %] | mean APGR | train, s")
+    assert first.startswith("| nearest |")
+    assert second.startswith("| random |")
+    assert luck.startswith("| one random router")
+    out, _ = run(["random", *words, "--json"], capsys)
+    assert json.loads(out)["leaderboard"][0]["footprint"]["train_s"] is None

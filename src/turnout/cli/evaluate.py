@@ -17,6 +17,7 @@ from turnout.types import JSON, ModelPair
 
 if TYPE_CHECKING:
     from turnout.evaluation.candidates import Candidates
+    from turnout.evaluation.footprint import Footprint
     from turnout.evaluation.golden import GoldenSplit
     from turnout.evaluation.pair_table import PairTable
     from turnout.evaluation.runner import Evaluation
@@ -43,6 +44,7 @@ FILE = click.Path(path_type=Path)
 )
 @click.option("--replicates", type=int, default=1_000, show_default=True, help="Bootstrap draws for the intervals.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--compare", is_flag=True, help="Print a leaderboard: paired differences, time to train and to decide.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--out", "out_dir", type=FILE, help="Also write results.json to this folder.")
 @click.option("--plot", "plot_path", type=FILE, help="Also draw the curves: .png, .pdf or .svg (extra 'plots').")
@@ -61,6 +63,7 @@ def evaluate(
     met_paths: tuple[Path, ...],
     replicates: int,
     seed: int,
+    compare: bool,
     as_json: bool,
     out_dir: Path | None,
     plot_path: Path | None,
@@ -72,6 +75,7 @@ def evaluate(
     """
     from turnout.data.battles import Battles
     from turnout.evaluation.candidates import GoldenTraining, needs_no_training, replay_candidates
+    from turnout.evaluation.leaderboard import Leaderboard
     from turnout.evaluation.plots import check_can_plot, plot_curves
     from turnout.evaluation.report import json_report, text_report
     from turnout.evaluation.runner import evaluate as measure
@@ -105,18 +109,28 @@ def evaluate(
             protocol["battles"] = {"file": str(battles_path), "sha256": file_sha256(battles_path)}
     evaluations: list[Evaluation] = []
     described: dict[str, JSON] = {}
+    footprints: dict[str, Footprint] = {}
     for table in tables:
-        candidates = replay_candidates(routers, table, training, track=_with_bar)
+        candidates = replay_candidates(routers, table, training, footprints=compare and not footprints, track=_with_bar)
         _warn(candidates)
         click.echo(f"measuring {table.title} …", err=True)
         evaluations.append(measure(candidates.table, candidates.replays, n_replicates=replicates, seed=seed))
         described |= candidates.described
+        footprints |= candidates.footprints
     report = json_report(evaluations, protocol=protocol, routers=described, command=["turnout", *sys.argv[1:]])
+    board = Leaderboard.of(evaluations, footprints) if compare else None
+    if board is not None:
+        report["leaderboard"] = board.to_json()
     if out_dir is not None:
         _write_json(out_dir / "results.json", report)
     if plot_path is not None:
         plot_curves(evaluations, plot_path)
-    click.echo(json.dumps(report, indent=2) if as_json else "\n\n".join(text_report(one) for one in evaluations))
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+    elif board is not None:
+        click.echo(board.markdown(), nl=False)
+    else:
+        click.echo("\n\n".join(text_report(one) for one in evaluations))
 
 
 def load_tables(

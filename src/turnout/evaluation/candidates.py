@@ -17,6 +17,7 @@ from turnout.data.battles import Battles
 from turnout.data.split import seen_rows
 from turnout.encoders.cache import CachedEncoder
 from turnout.errors import EmptyDataError, InvalidValueError, UnknownNameError
+from turnout.evaluation.footprint import Footprint, measure_footprint
 from turnout.evaluation.golden import GoldenSplit, golden_replays, golden_splits, named_for, without_test_queries
 from turnout.evaluation.pair_table import PairTable
 from turnout.evaluation.replay import Replay
@@ -56,6 +57,8 @@ class Candidates:
     """Router → what it is, for the record."""
     n_seen_left_out: int = 0
     """The table's queries that a fitted router learned from: no router is tested on them."""
+    footprints: dict[str, Footprint] = field(default_factory=dict)
+    """Router → what it costs, if that was asked for."""
     n_battles_left_out: int = 0
     """Battles that were about the table's own queries."""
 
@@ -65,6 +68,7 @@ def replay_candidates(
     table: PairTable,
     training: GoldenTraining | None = None,
     *,
+    footprints: bool = False,
     track: Callable[[Sequence[GoldenSplit], str], Iterable[GoldenSplit]] = lambda splits, label: splits,
 ) -> Candidates:
     """Every router's win rates on a table; those that are not fitted are trained first.
@@ -73,6 +77,7 @@ def replay_candidates(
         names: folders, shipped routers' names, baselines and, with `training`, registered routers' names.
         table: what they are replayed over.
         training: how to train; with it, fitted routers are tested on each seed's test rows too.
+        footprints: measure also what each router costs to train, to ask and to store.
         track: wraps the splits on which a router is trained, to show progress.
 
     Raises:
@@ -84,10 +89,11 @@ def replay_candidates(
     whole, table = table, without_seen_queries(table, list(fitted.values()))
     n_seen = len(whole) - len(table)
     described = {name: describe_fitted(name, router, table) for name, router in fitted.items()}
+    texts = table.outcomes.queries
+    costs = {name: measure_footprint(router, texts) for name, router in fitted.items()} if footprints else {}
     if training is None:
-        return Candidates(
-            table, {name: replay_fitted(router, table) for name, router in fitted.items()}, described, n_seen
-        )
+        replayed = {name: replay_fitted(router, table) for name, router in fitted.items()}
+        return Candidates(table, replayed, described, n_seen, costs)
     splits = golden_splits(table, training.n_labels, training.n_seeds, development_seed=training.development_seed)
     extra = None if training.battles is None else named_for(table.pair, training.battles)
     kept = None if extra is None else without_test_queries(extra, table)
@@ -102,10 +108,16 @@ def replay_candidates(
             settings = training.settings.get(name, {})
             make = router_maker(name, settings, encoder)
             tracked = track(splits, f"{name} on {table.title}")
-            replays[name] = golden_replays(make, table, tracked, extra=kept)
+            made: list[tuple[Router, float]] = []
+            replays[name] = golden_replays(
+                make, table, tracked, extra=kept, watch=lambda *fit, made=made: made.append(fit)
+            )
+            if footprints:
+                train_s = float(np.mean([seconds for _, seconds in made]))
+                costs[name] = measure_footprint(made[-1][0], texts, train_s=train_s)
             described[name] = {"router": name, "encoder": encoder.identity, "settings": dict(settings)}
     left_out = 0 if extra is None or kept is None else len(extra) - len(kept)
-    return Candidates(table, replays, described, n_seen, left_out)
+    return Candidates(table, replays, described, n_seen, costs, left_out)
 
 
 def fitted_router(name_or_folder: str, pair: ModelPair) -> Router:

@@ -5,6 +5,7 @@ It stands in for the paper's golden labels (section 3.1 and table 2), which came
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -59,6 +60,7 @@ def golden_replays(
     splits: Iterable[GoldenSplit],
     *,
     extra: Battles | None = None,
+    watch: Callable[[Router, float], None] = lambda router, seconds: None,
 ) -> list[Replay]:
     """One router trained for each split, and its win rates on the split's test rows.
 
@@ -68,12 +70,15 @@ def golden_replays(
         splits: see `golden_splits`.
         extra: battles that every router is trained on besides its golden labels (see `without_test_queries`). Between
             the table's pair, unless the router learns about many models, as `mf` does.
+        watch: told each fitted router and how long it took to fit.
     """
     replays = []
     for split in splits:
         labels = table.outcomes.take(split.train).battles(table.pair, scale=table.scale)
         battles = labels if extra is None else Battles.concat([labels, extra]).with_pair(table.pair)
-        router = make_router(split.seed).fit(battles)
+        unfitted, start = make_router(split.seed), time.perf_counter()
+        router = unfitted.fit(battles)
+        watch(router, time.perf_counter() - start)
         queries = [table.outcomes.queries[row] for row in split.test]
         replays.append(Replay(router.predict_win_rate(queries), split.test, split.seed))
     return replays
