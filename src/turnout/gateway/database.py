@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -265,7 +264,7 @@ class PostgresConnection:
         return LedgerError(f"The ledger {self._database.name} failed: {' '.join(str(error).split())}")
 
 
-def _psycopg() -> ModuleType:
+def _psycopg() -> Any:
     try:
         import psycopg
     except ImportError:
