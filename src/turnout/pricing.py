@@ -14,7 +14,19 @@ AVERAGE_INPUT_TOKENS = 95
 AVERAGE_OUTPUT_TOKENS = 264
 """Output tokens of the paper's average query (Appendix D)."""
 
+CHARACTERS_A_TOKEN = 4
+"""English text, by the common rule of thumb; enough to tell what a query costs before any model has read it."""
+
 _ONE_MILLION = 1_000_000
+
+
+def estimate_tokens(text: str) -> int:
+    """About how many tokens a text has, rounded up, where no model has counted them.
+
+    >>> estimate_tokens("What is the capital of France?")
+    8
+    """
+    return -(-len(text) // CHARACTERS_A_TOKEN)
 
 
 @dataclass(frozen=True, slots=True)

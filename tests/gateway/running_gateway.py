@@ -20,7 +20,8 @@ from turnout.config import parse_config
 from turnout.gateway.app import Gateway, build_app
 from turnout.gateway.ledger import Entry
 from turnout.gateway.reading import read_entries
-from turnout.gateway.server import listen, server
+from turnout.gateway.server import listen
+from turnout.gateway.server import running as serving
 from turnout.types import FloatArray
 
 
@@ -69,19 +70,9 @@ Start = Callable[..., Awaitable[RunningGateway]]
 @asynccontextmanager
 async def running(config: dict[str, Any], folder: Path, routers: dict[str, Router]) -> AsyncIterator[RunningGateway]:
     app = build_app(parse_config(config, folder=folder), routers=routers, environment={"PROVIDER_KEY": PROVIDER_KEY})
-    opened = listen("127.0.0.1", 0)
-    url = f"http://127.0.0.1:{opened.getsockname()[1]}/v1"
-    uvicorn_server = server(app)
-    serving = asyncio.create_task(uvicorn_server.serve(sockets=[opened]))
-    async with asyncio.timeout(5):
-        while not uvicorn_server.started:
-            await asyncio.sleep(0.005)
-    try:
-        async with (
-            AsyncOpenAI(base_url=url, api_key=CLIENT_KEY, max_retries=0) as client,
-            aiohttp.ClientSession() as http,
-        ):
-            yield RunningGateway(app, url, client, http)
-    finally:
-        uvicorn_server.should_exit = True
-        await serving
+    async with (
+        serving(app, listen("127.0.0.1", 0)) as url,
+        AsyncOpenAI(base_url=url, api_key=CLIENT_KEY, max_retries=0) as client,
+        aiohttp.ClientSession() as http,
+    ):
+        yield RunningGateway(app, url, client, http)

@@ -14,6 +14,7 @@ from turnout.errors import TurnoutError
 
 COMMANDS: dict[str, str] = {
     "data": "turnout.cli.data:data",
+    "demo": "turnout.cli.demo:demo",
     "encoders": "turnout.cli.encoders:encoders",
     "calibrate": "turnout.cli.calibrate:calibrate",
     "collect": "turnout.cli.collect:collect",

@@ -11,13 +11,10 @@ import click
 
 from turnout.errors import InvalidValueError, UnknownNameError
 from turnout.policy import Decision
-from turnout.pricing import AVERAGE_OUTPUT_TOKENS, Price, published_price
+from turnout.pricing import AVERAGE_OUTPUT_TOKENS, CHARACTERS_A_TOKEN, Price, estimate_tokens, published_price
 from turnout.route import Route
 from turnout.routers.base import DEFAULT_ROUTER
 from turnout.types import JSON, ModelPair
-
-_CHARACTERS_A_TOKEN = 4
-"""English text, by the common rule of thumb; enough to tell what a query costs before any model has read it."""
 
 
 @click.command(epilog='Example: turnout route "Prove that there are infinitely many primes."')
@@ -75,7 +72,7 @@ class PairPrices:
 
     def costs_usd(self, query: str) -> tuple[float | None, float | None]:
         """(strong, weak): US dollars for the query's estimated tokens and an answer of the paper's mean length."""
-        tokens = -(-len(query) // _CHARACTERS_A_TOKEN)
+        tokens = estimate_tokens(query)
         strong, weak = (
             None if price is None else price.cost_usd(tokens, AVERAGE_OUTPUT_TOKENS)
             for price in (self.strong, self.weak)
@@ -118,7 +115,7 @@ def _notes(loaded: Route, prices: PairPrices) -> list[str]:
         notes.append("No price is known for this pair. Give --price-strong IN,OUT and --price-weak IN,OUT.")
     else:
         notes.append(
-            f"Costs: {_CHARACTERS_A_TOKEN} characters counted as a token, an answer as {AVERAGE_OUTPUT_TOKENS} tokens."
+            f"Costs: {CHARACTERS_A_TOKEN} characters counted as a token, an answer as {AVERAGE_OUTPUT_TOKENS} tokens."
         )
     if loaded.pair_scored != loaded.policy.pair:
         notes.append(f"The win rates are those of {loaded.pair_scored}, the pair that the router was trained for.")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import uvicorn
@@ -76,20 +78,58 @@ class OneWriteProtocol(HttpToolsProtocol):
 
 def server(app: Gateway) -> uvicorn.Server:
     """A uvicorn server for the gateway; `await server.serve(sockets=[...])` inside a running loop."""
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            http=OneWriteProtocol,
-            ws="none",
-            lifespan="on",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=DRAIN_S,
-            backlog=2048,
-        )
+    return uvicorn.Server(_server_config(app))
+
+
+def _server_config(app: Gateway) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=OneWriteProtocol,
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=DRAIN_S,
+        backlog=2048,
     )
+
+
+class _GuestServer(uvicorn.Server):
+    """A server that leaves the signals to the program that it runs in."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def running(app: Gateway, opened: socket.socket) -> AsyncIterator[str]:
+    """Serve while the block runs, beside other work of the same event loop; gives the address, `/v1` included.
+
+    Raises:
+        ConfigError: the gateway could not start.
+    """
+    guest = _GuestServer(_server_config(app))
+    serving = asyncio.create_task(guest.serve(sockets=[opened]))
+    try:
+        await _until_started(guest, serving)
+        if serving.done():
+            await serving
+            raise ConfigError("The gateway did not start; what it logged says why.")
+        host, port = opened.getsockname()[:2]
+        yield f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+    finally:
+        # uvicorn does not shut down what it was told to leave before it had started.
+        await _until_started(guest, serving)
+        guest.should_exit = True
+        await serving
+
+
+async def _until_started(guest: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+    while not guest.started and not serving.done():
+        await asyncio.sleep(0.001)
 
 
 def run(app: Gateway, opened: socket.socket) -> None:
