@@ -80,3 +80,23 @@ def test_rating_no_battles_is_refused() -> None:
     none = np.array([], dtype=np.int64)
     with pytest.raises(EmptyDataError):
         rate(["a", "b"], none, none, np.array([]), np.array([]))
+
+
+def test_ratings_do_not_depend_on_what_else_is_in_the_stack() -> None:
+    random = np.random.default_rng(2)
+    stack = random.random((9, 7, 7)) ** 8  # some are lopsided and take more steps than others
+    together = fit_ratings(stack)
+    for place in range(len(stack)):
+        np.testing.assert_array_equal(together[place], fit_ratings(stack[place]))
+        np.testing.assert_array_equal(together[place], fit_ratings(stack[place : place + 3])[0])
+
+
+@given(st.lists(st.sampled_from([0.0, 0.01, 1.0, 1e4]), min_size=12, max_size=12))
+def test_lopsided_wins_settle(weights: list[float]) -> None:
+    """Wins in one direction only have no maximum but for the ridge, and there rounding is felt most."""
+    wins = np.zeros((4, 4))
+    wins[~np.eye(4, dtype=bool)] = weights
+    wins[[0, 1, 2], [1, 2, 3]] += 1
+    ratings = fit_ratings(wins)
+    p = 1 / (1 + np.exp(ratings[None, :] - ratings[:, None]))
+    np.testing.assert_allclose((wins * p.T - wins.T * p).sum(1)[1:], RIDGE * ratings[1:], atol=1e-9)

@@ -73,19 +73,23 @@ def _newton(wins: FloatArray, ridge: float) -> FloatArray:
     ratings = np.zeros((n, m))
     if m == 1:
         return ratings
-    met = wins + wins.transpose(0, 2, 1)
-    won = wins.sum(axis=2)
     diagonal = np.arange(m - 1)
+    # A matrix leaves once it is solved, so that its ratings do not depend on what else is in the stack.
+    unsolved = np.arange(n)
     for _ in range(_MAX_STEPS):
-        expected = _sigmoid(ratings[:, :, None] - ratings[:, None, :])
-        gradient = won - (met * expected).sum(axis=2) - ridge * ratings
-        curvature = met * expected * (1 - expected)
+        r, won = ratings[unsolved], wins[unsolved]
+        lost = np.ascontiguousarray(won.transpose(0, 2, 1))
+        # Each to full relative precision: 1 − win would have no digits left where a model wins nearly always.
+        win, loss = _sigmoid(r[:, :, None] - r[:, None, :]), _sigmoid(r[:, None, :] - r[:, :, None])
+        gradient = (won * loss - lost * win).sum(axis=2) - ridge * r
+        curvature = (won + lost) * win * loss
         hessian = -curvature[:, 1:, 1:]
         hessian[:, diagonal, diagonal] += curvature[:, 1:].sum(axis=2) + ridge
         step = np.linalg.solve(hessian, gradient[:, 1:, None])[..., 0]
-        largest = np.abs(step).max(axis=1, keepdims=True)
-        ratings[:, 1:] += step * np.minimum(1.0, _LARGEST_STEP / np.maximum(largest, 1e-300))
-        if largest.max() < _TOLERANCE:
+        largest = np.abs(step).max(axis=1)
+        ratings[unsolved, 1:] += step * np.minimum(1.0, _LARGEST_STEP / np.maximum(largest, 1e-300))[:, None]
+        unsolved = unsolved[largest >= _TOLERANCE]
+        if not len(unsolved):
             return ratings
     raise DataError(
         f"The ratings did not settle in {_MAX_STEPS} steps: the battles are too one-sided for so small a ridge "
@@ -94,7 +98,8 @@ def _newton(wins: FloatArray, ridge: float) -> FloatArray:
 
 
 def _sigmoid(x: FloatArray) -> FloatArray:
-    return 0.5 * (1 + np.tanh(x / 2))
+    probability: FloatArray = 1 / (1 + np.exp(-x))
+    return probability
 
 
 def _check_connected(wins: FloatArray, names: Sequence[str] | None) -> None:
