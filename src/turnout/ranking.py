@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from turnout.errors import DataError, EmptyDataError, InvalidValueError
-from turnout.types import FloatArray
+from turnout.types import BoolArray, FloatArray
 
 RIDGE = 1e-6
 """Keeps ratings finite where one model won all its battles; too small to be seen elsewhere."""
@@ -102,12 +102,23 @@ def _sigmoid(x: FloatArray) -> FloatArray:
     return probability
 
 
-def _check_connected(wins: FloatArray, names: Sequence[str] | None) -> None:
-    """Raise DataError unless battles connect all models, directly or by way of others."""
+def are_connected(wins: FloatArray) -> BoolArray:
+    """Whether battles connect all models, directly or by way of others, for each matrix (n, m, m), shape (n,)."""
+    return np.asarray(_reached(wins).all(axis=(1, 2)))
+
+
+def _reached(wins: FloatArray) -> BoolArray:
+    """Which models battles lead to from each model, shape (n, m, m)."""
     m = wins.shape[-1]
-    reached = (wins + wins.transpose(0, 2, 1) > 0) | np.eye(m, dtype=bool)
+    reached: BoolArray = (wins + wins.transpose(0, 2, 1) > 0) | np.eye(m, dtype=bool)
     for _ in range(max(m - 1, 1).bit_length()):
         reached = reached @ reached
+    return reached
+
+
+def _check_connected(wins: FloatArray, names: Sequence[str] | None) -> None:
+    m = wins.shape[-1]
+    reached = _reached(wins)
     if reached.all():
         return
     apart = reached[int(np.flatnonzero(~reached.all(axis=(1, 2)))[0])]

@@ -12,6 +12,7 @@ from turnout import registry
 from turnout.atomic_write import write_atomically
 from turnout.cli.contamination import decontaminate, similarity
 from turnout.cli.labels import golden
+from turnout.cli.ratings import ratings
 from turnout.cli.settings import parse_settings, set_option
 from turnout.data.battles import Battles
 from turnout.data.importers.source import Reading, Source
@@ -156,6 +157,7 @@ def tiers(
 
 data.add_command(decontaminate)
 data.add_command(similarity)
+data.add_command(ratings)
 
 
 def _fractions(text: str) -> dict[str, float]:
