@@ -125,6 +125,13 @@ async def test_the_budget_is_never_exceeded_and_a_larger_one_goes_on(provider: P
     assert (error, asking.tally.stored, asking.tally.asked) == (None, 4, 6)
 
 
+async def test_a_run_that_ends_early_still_does_what_is_stored(provider: Provider, ask: Ask) -> None:
+    await ask(["q8", "q9"])
+    asking, error = await ask(budget_usd=2 * COST + 1)
+    assert isinstance(error, BudgetExceededError)
+    assert (asking.tally.stored, asking.tally.asked, len(provider.requests)) == (2, 0, 2)
+
+
 async def test_without_usage_the_worst_case_is_charged_and_the_cost_unknown(
     provider: Provider, ask: Ask, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ import click
 from turnout import registry
 from turnout.atomic_write import write_atomically
 from turnout.cli.contamination import decontaminate, similarity
-from turnout.cli.labels import golden
+from turnout.cli.labels import golden, judge
 from turnout.cli.ratings import ratings
 from turnout.cli.settings import parse_settings, set_option
 from turnout.data.battles import Battles
@@ -33,6 +33,7 @@ def data() -> None:
 
 
 data.add_command(golden)
+data.add_command(judge)
 
 
 @data.command("import", epilog="Example: turnout data import mmlu-pro answers.jsonl.gz --out outcomes.jsonl")

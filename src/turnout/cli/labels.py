@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from turnout.errors import InvalidValueError
+from turnout.cli.asking import AskingOptions, asking_options
+from turnout.data.jsonl import write_jsonl
+from turnout.errors import EmptyDataError, InvalidValueError
 from turnout.types import JSON, ModelPair
 
 if TYPE_CHECKING:
+    from turnout.data.asking import Asking
     from turnout.data.battles import Battles
     from turnout.data.golden import Graded
+    from turnout.data.judge import Judgements
     from turnout.data.questions import Question
 
 FILE = click.Path(path_type=Path)
@@ -71,6 +75,108 @@ def golden(
         graded.outcomes.write_jsonl(outcomes_path)
         text.append(f"{len(graded.outcomes):,} outcomes written to {outcomes_path}")
     click.echo(json.dumps(summary, indent=2, ensure_ascii=False) if as_json else "\n".join(text))
+
+
+@click.command(
+    epilog="Example: turnout data judge questions.jsonl --answers outcomes.replies.jsonl --config turnout.toml "
+    "--judge gpt-4o --pair big,small --budget-usd 20 --out battles.jsonl"
+)
+@click.argument("questions", type=FILE)
+@click.option("--answers", type=FILE, help="More answers: the replies file of turnout collect.")
+@click.option("--judge", "judge_name", required=True, help="The model of the configuration that judges.")
+@click.option("--pair", "pair_text", required=True, metavar="STRONG,WEAK", help="The two whose answers are compared.")
+@click.option("--generate", multiple=True, metavar="MODEL", help="One of the pair: ask it where its answer is missing.")
+@click.option("--graded", is_flag=True, help="Ask how much better: shares of 0.25 and 0.75 too.")
+@click.option("--votes", type=FILE, help="Battles that people decided: report how far the judge agrees.")
+@click.option("--out", type=FILE, required=True, help="The battles to write.")
+@click.option("--source", help="The battles' source; by default judge/NAME.")
+@asking_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def judge(
+    questions: Path,
+    answers: Path | None,
+    judge_name: str,
+    pair_text: str,
+    generate: tuple[str, ...],
+    graded: bool,
+    votes: Path | None,
+    out: Path,
+    source: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Make judge labels: a model compares two answers to each of the QUESTIONS, in both orders.
+
+    Verdicts that contradict each other are a tie. What cannot be read, even when asked again, is unjudged: it is
+    counted and kept in OUT.unjudged.jsonl. Every reply is kept as it comes, and the same command goes on after a kill.
+    """
+    from turnout.cli.asking import ask_with_bar, described, failures, load_models
+    from turnout.data.agreement import agreement
+    from turnout.data.battles import Battles
+    from turnout.data.judge import Judge, Judgements
+    from turnout.data.replies import Replies
+
+    told = AskingOptions(**options)
+    pair = ModelPair.parse(pair_text)
+    if strangers := set(generate) - {pair.strong, pair.weak}:
+        raise InvalidValueError(f"--generate takes a model of the pair {pair}, got '{min(strangers)}'.")
+    models, settings = load_models(told, [judge_name, *generate])
+    human = None if votes is None else Battles.read_jsonl(votes)
+    asked = list(_questions(questions, answers))
+    comparable = [one for one in asked if one.has_answers({pair.strong, pair.weak} - set(generate))]
+    if not comparable:
+        raise EmptyDataError(
+            f"has no question with answers of both '{pair.strong}' and '{pair.weak}'. Give them as 'answers', with "
+            "--answers, or ask for them with --generate.",
+            path=questions,
+        )
+    found = Judgements(pair, [])
+
+    async def work(asking: Asking, done: Callable[[], None]) -> None:
+        nonlocal found
+        at_work = Judge(asking, judge_name, pair, graded=graded)
+        try:
+            await at_work.judge(comparable, done=done)
+        finally:
+            found = at_work.result(comparable)
+
+    with Replies(told.replies_path(out)) as replies:
+        tally, spent_usd, stopped = ask_with_bar(models, replies, settings, len(comparable), work)
+    stopped = stopped or failures(tally)
+    _write_unjudged(found, out)
+    if stopped is not None and not found.judged:
+        raise stopped
+    battles = found.battles(source or f"judge/{judge_name}")
+    battles.write_jsonl(out)
+    agreed = None if human is None else agreement(found.shares(), human, pair)
+    if as_json:
+        summary = {
+            "battles": _wins(battles),
+            **found.to_json(),
+            "left_out": len(asked) - len(comparable),
+            "missing": len(comparable) - len(found.judgements),
+            "agreement": None if agreed is None else agreed.to_json(),
+            **described(tally, spent_usd),
+        }
+        click.echo(json.dumps(summary, indent=2, ensure_ascii=False))
+    else:
+        if len(comparable) < len(asked):
+            click.echo(f"left out: {len(asked) - len(comparable):,} questions without both answers", err=True)
+        click.echo(found.text())
+        if len(found.judgements) < len(comparable):
+            click.echo(f"{len(comparable) - len(found.judgements):,} pairs are missing")
+        if human is not None:
+            click.echo("no votes on these queries" if agreed is None else agreed.text())
+        click.echo(f"{len(battles):,} battles written to {out}, ${spent_usd:.3g} spent")
+    if stopped is not None:
+        raise stopped
+
+
+def _write_unjudged(found: Judgements, out: Path) -> None:
+    path = Path(f"{out}.unjudged.jsonl")
+    # A file of an earlier run must not tell of pairs that are judged by now.
+    if found.unjudged or path.exists():
+        write_jsonl(path, found.unjudged_rows())
 
 
 def _benchmark(name: str, data_dir: Path | None, pair: ModelPair | None) -> tuple[Graded, ModelPair, float]:

@@ -51,6 +51,10 @@ _NEVER_RIGHT = {
 _EXCERPT_CHARACTERS = 200
 
 
+class _StoppedError(TurnoutError):
+    """The run has ended: what is not stored is not asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class AskingSettings:
     """How models are asked."""
@@ -191,6 +195,8 @@ class Asking:
         if (stored := self.replies.get(name, request)) is not None:
             self.tally.stored += 1
             return stored
+        if self._stopped_by is not None:
+            raise _StoppedError
         retry = 0
         while True:
             try:
@@ -263,8 +269,9 @@ class Asking:
     ) -> None:
         """Do something with each item, `concurrency` of them at once; `done` is called after each.
 
-        An item whose provider fails is given up (`tally.failed` counts the calls). Anything else ends the run: no new
-        item is begun, those under way are finished, and then the error is raised.
+        An item whose provider fails is given up (`tally.failed` counts the calls). Anything else ends the run: calls
+        under way are finished, no other is made, and items whose replies are all stored are still done. Then the error
+        is raised.
 
         Raises:
             BudgetExceededError: the budget is used up.
@@ -276,14 +283,15 @@ class Asking:
 
         async def work() -> None:
             for item in waiting:
-                if self._stopped_by is not None:
-                    return
                 try:
                     await do(item)
+                except _StoppedError:
+                    continue
                 except UpstreamError:
                     pass  # counted where it was given up
                 except TurnoutError as error:
                     self._stopped_by = self._stopped_by or error
+                    continue
                 done()
 
         async with asyncio.TaskGroup() as group:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,6 +61,10 @@ class Question:
         """
         return "\n".join([self.query, *lettered(self.choices)])
 
+    def has_answers(self, models: Set[str]) -> bool:
+        """Whether all these models have answered."""
+        return models <= self.answers.keys()
+
 
 def lettered(choices: Iterable[str]) -> list[str]:
     """Each choice behind its letter: `A. Rhine`."""
@@ -68,7 +72,7 @@ def lettered(choices: Iterable[str]) -> list[str]:
 
 
 def read_questions(path: str | Path) -> Iterator[Question]:
-    """The questions of a JSON Lines file, one by one; docs/reference/files.md lists the keys.
+    """The questions of a JSON Lines file, one by one; docs/reference/data.md lists the keys.
 
     Without `id` a question is named by its line.
 
