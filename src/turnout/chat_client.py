@@ -1,4 +1,4 @@
-"""Calls to any provider that speaks OpenAI's chat completions: plain and streamed, bounded and retried.
+"""Calls to a provider that speaks OpenAI's protocols or Anthropic's: plain and streamed, bounded and retried.
 
 `ChatClient.ask` and `ChatClient.stream` speak JSON and raise on anything but an answer; they are for the
 judge and for collecting outcomes. `ChatClient.open` passes bytes and statuses on as they are; it is for
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import aiohttp
 import orjson
@@ -34,6 +34,8 @@ from turnout.errors import (
 )
 
 CHAT_PATH = "/chat/completions"
+ANTHROPIC_VERSION = "2023-06-01"
+"""The version of Anthropic's protocol that we speak; it has had no other since."""
 
 _LARGE_BODY_BYTES = 1 << 20
 _DRAIN_S = 1.0
@@ -231,10 +233,11 @@ class UpstreamAnswer:
 
 
 class ChatClient:
-    """A provider's chat completions endpoint.
+    """A provider's address.
 
-    `base_url` ends where OpenAI's ends: with `/v1`. The key is sent as a bearer token and shown nowhere.
-    Without a `pool` the client opens and closes its own.
+    `base_url` ends with `/v1`, as OpenAI's and Anthropic's do. The key is sent as the provider's protocol wants it (a
+    bearer token, or x-api-key) and shown nowhere. Without a `pool` the client opens and closes its own. `ask` and
+    `stream` speak chat completions; `open` speaks whatever it is given.
     """
 
     def __init__(
@@ -242,6 +245,7 @@ class ChatClient:
         base_url: str,
         *,
         api_key: str | None = None,
+        protocol: Literal["openai", "anthropic"] = "openai",
         pool: ConnectionPool | None = None,
         limits: TimeLimits | None = None,
         retries: Retries | None = None,
@@ -259,8 +263,14 @@ class ChatClient:
         self._timeout = aiohttp.ClientTimeout(sock_connect=self.limits.connect_s)
         # An answer that arrives packed would have to be unpacked before it could be passed on.
         self._headers = CIMultiDict({"Content-Type": "application/json", "Accept-Encoding": "identity"})
+        if protocol == "anthropic":
+            self._headers["anthropic-version"] = ANTHROPIC_VERSION
+            self._foreign = "openai-"
+        else:
+            self._foreign = "anthropic-"
         if api_key:
-            self._headers["Authorization"] = f"Bearer {api_key}"
+            name, value = ("x-api-key", api_key) if protocol == "anthropic" else ("Authorization", f"Bearer {api_key}")
+            self._headers[name] = value
 
     def __repr__(self) -> str:
         return f"ChatClient({self.base_url!r})"
@@ -315,14 +325,15 @@ class ChatClient:
     def open(self, body: bytes, *, path: str = CHAT_PATH, headers: Mapping[str, str] | None = None) -> _Call:
         """Send a body as it is: `async with client.open(body) as answer`, once it has begun, whatever its status.
 
-        `path` is the endpoint below the base_url.
+        `path` is the endpoint below the base_url. Of `headers` (names in lower case) those that belong to the other
+        protocol stay behind.
 
         Retries happen in here, before there is an answer. Time spent in the block counts towards `whole_s`; leaving
         the block early closes the connection, which tells the provider to stop.
         """
         merged = self._headers
         if headers:
-            merged = CIMultiDict(headers)
+            merged = CIMultiDict((name, value) for name, value in headers.items() if not name.startswith(self._foreign))
             merged.update(self._headers)
         return _Call(self, self._url(path), body, merged)
 

@@ -12,7 +12,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args
 from urllib.parse import urlsplit
@@ -24,6 +24,9 @@ from turnout.types import ModelPair
 
 QueryText = Literal["full", "hash", "off"]
 """What the ledger keeps of a query: its text, a SHA-256 of it, or nothing."""
+
+ProviderProtocol = Literal["openai", "anthropic", "litellm"]
+"""What a provider speaks; `litellm` is any provider that the library of that name can call."""
 
 NEVER_FORWARDED = frozenset(
     {
@@ -62,6 +65,7 @@ class ServerConfig:
     port: int = 8400
     max_body_bytes: int = 20 << 20
     forward_headers: tuple[str, ...] = (
+        "anthropic-beta",
         "idempotency-key",
         "openai-beta",
         "openai-organization",
@@ -126,12 +130,28 @@ class ModelConfig:
     name: str
     """What clients and routes call it."""
     base_url: str
+    """Empty only where LiteLLM knows the address."""
     api_key_env: str | None = None
     """The environment variable that holds the key; None for a provider that wants none."""
     upstream_model: str = ""
     """What the provider calls it; the same as `name` unless said."""
     price: Price | None = None
     context_window: int | None = None
+    max_output_tokens: int | None = None
+    """The most that it writes. Anthropic's protocol wants a limit: this one, where a client gives none."""
+    protocol: ProviderProtocol = "openai"
+    native_responses: bool = False
+    """Whether an OpenAI-compatible provider has /responses itself; elsewhere they become chat completions."""
+
+    @property
+    def is_openai(self) -> bool:
+        """Whether this is OpenAI itself, which no longer takes some fields that others still want.
+
+        >>> ModelConfig("gpt-4o", "https://api.openai.com/v1").is_openai
+        True
+        """
+        host = urlsplit(self.base_url).hostname or ""
+        return host == "api.openai.com" or host.endswith((".api.openai.com", ".openai.azure.com"))
 
     def api_key(self, environment: Mapping[str, str] = os.environ) -> str | None:
         """The key from the environment, or a ConfigError that names the variable that is not set."""
@@ -272,6 +292,13 @@ class _Table:
             raise ConfigError(f"{self.where}: {key} must be a number of seconds above 0, got {value:g}.")
         return value
 
+    def truth(self, key: str, default: bool) -> bool:
+        self._known.append(key)
+        value = self._content.pop(key, default)
+        if not isinstance(value, bool):
+            raise ConfigError(f"{self.where}: {key} must be true or false, got {_describe(value)}.")
+        return value
+
     def texts(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
         self._known.append(key)
         if key not in self._content:
@@ -388,16 +415,24 @@ def _ledger(table: _Table, folder: Path) -> LedgerConfig:
 
 
 def _model(name: str, table: _Table) -> ModelConfig:
+    protocol = table.text("protocol") or "openai"
+    _one_of(protocol, get_args(ProviderProtocol), f"{table.where}: protocol")
+    url = table.text("base_url") if protocol == "litellm" else table.required_text("base_url")
     model = ModelConfig(
         name=name,
-        base_url=_base_url(table.required_text("base_url"), table.where),
+        base_url=_base_url(url, table.where) if url else "",
         api_key_env=_variable(table.text("api_key_env"), table.where, "api_key_env", "OPENAI_API_KEY", "the key"),
         upstream_model=table.text("upstream_model") or name,
         price=_price(table),
         context_window=table.whole("context_window", 0, least=1) or None,
+        max_output_tokens=table.whole("max_output_tokens", 0, least=1) or None,
+        protocol=cast("ProviderProtocol", protocol),
     )
+    native = table.truth("native_responses", model.protocol == "openai" and model.is_openai)
     table.finish()
-    return model
+    if native and protocol != "openai":
+        raise ConfigError(f'{table.where}: native_responses is for protocol = "openai" alone, got "{protocol}".')
+    return replace(model, native_responses=native)
 
 
 def _price(table: _Table) -> Price | None:

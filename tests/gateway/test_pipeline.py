@@ -20,7 +20,7 @@ from turnout.gateway.counters import Counters
 from turnout.gateway.errors import RequestError
 from turnout.gateway.pipeline import Pipeline
 from turnout.gateway.protocols.base import ModelRequest
-from turnout.gateway.protocols.openai_chat import CHAT_TO_OPENAI, OPENAI_CHAT
+from turnout.gateway.protocols.openai_chat import OPENAI_CHAT
 from turnout.gateway.routes import load_routes
 
 MODELS = {"big": {"base_url": "http://127.0.0.1:1/v1"}, "small": {"base_url": "http://127.0.0.1:1/v1"}}
@@ -66,7 +66,7 @@ class Seams:
     @asynccontextmanager
     async def open(self, account: Account, headers: Mapping[str, str]) -> Any:
         self._turn("open")
-        account.bridge, account.called = CHAT_TO_OPENAI, account.started
+        account.bridge, account.called = OPENAI_CHAT.bridge_to(account.model.config), account.started
         yield Answer()
 
     def settle(self, account: Account) -> None:

@@ -27,7 +27,6 @@ from turnout.gateway.asgi import (
     Receive,
     Scope,
     Send,
-    send_error,
     send_whole,
 )
 from turnout.gateway.calling import DirectUpstream
@@ -37,13 +36,23 @@ from turnout.gateway.database import open_database
 from turnout.gateway.errors import RequestError, unknown_model
 from turnout.gateway.ledger import Ledger
 from turnout.gateway.pipeline import Pipeline
+from turnout.gateway.protocols.anthropic_messages import ANTHROPIC_MESSAGES, ANTHROPIC_TOKEN_COUNT
 from turnout.gateway.protocols.base import ClientProtocol
+from turnout.gateway.protocols.error_shapes import openai_body
 from turnout.gateway.protocols.openai_chat import OPENAI_CHAT
+from turnout.gateway.protocols.openai_embeddings import OPENAI_EMBEDDINGS
+from turnout.gateway.protocols.openai_responses import OPENAI_RESPONSES
 from turnout.gateway.recording import LedgerRecorder, SideCounter
 from turnout.gateway.routes import Routes, load_routes
 from turnout.routers.base import Router
 
-PROTOCOLS: tuple[ClientProtocol, ...] = (OPENAI_CHAT,)
+PROTOCOLS: tuple[ClientProtocol, ...] = (
+    OPENAI_CHAT,
+    OPENAI_RESPONSES,
+    OPENAI_EMBEDDINGS,
+    ANTHROPIC_MESSAGES,
+    ANTHROPIC_TOKEN_COUNT,
+)
 """What clients may speak, each at its own path."""
 
 _MODELS_PREFIX = "/v1/models/"
@@ -165,7 +174,7 @@ class Gateway:
                 )
             await handler(scope, receive, send)
         except RequestError as error:
-            await send_error(send, error)
+            await send_whole(send, error.status, (JSON_TYPE, *error.headers), openai_body(error))
         except ClientLeft:
             pass
 

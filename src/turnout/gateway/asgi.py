@@ -64,11 +64,6 @@ async def send_whole(send: Send, status: int, headers: Iterable[Header], body: b
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_error(send: Send, error: RequestError, headers: Iterable[Header] = ()) -> None:
-    """An error as an OpenAI-shaped answer."""
-    await send_whole(send, error.status, (JSON_TYPE, *error.headers, *headers), error.body())
-
-
 async def refuse_body(receive: Receive, send: Send, error: RequestError, body: bytes) -> None:
     """Answer at once, then let the client finish sending, for a while, and forget what it sends.
 

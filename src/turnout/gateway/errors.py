@@ -1,11 +1,9 @@
-"""What a client sees when something goes wrong: OpenAI's error object, and never an inner address or a key."""
+"""What a client is told when something goes wrong: never an inner address or a key. Its protocol gives it a shape."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-
-import orjson
 
 from turnout.errors import (
     TurnoutError,
@@ -36,11 +34,6 @@ class RequestError(TurnoutError):
         self.headers = headers
         super().__init__(message)
 
-    def body(self) -> bytes:
-        """The OpenAI-shaped error object."""
-        error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
-        return orjson.dumps({"error": error})
-
 
 def unknown_model(name: str, known: Iterable[str]) -> RequestError:
     """404, with the nearest name that is known."""
@@ -51,6 +44,16 @@ def unknown_model(name: str, known: Iterable[str]) -> RequestError:
         404,
         f"The model '{name[:200]}' does not exist here.{hint} Known: {', '.join(names)}.",
         code="model_not_found",
+        param="model",
+    )
+
+
+def not_routed(name: str, endpoint: str, models: Iterable[str]) -> RequestError:
+    """400: an endpoint where models go by their own names."""
+    return RequestError(
+        400,
+        f"'{name[:200]}' is a route, and {endpoint} takes models by their own names: {', '.join(models)}.",
+        code="not_routed",
         param="model",
     )
 

@@ -73,7 +73,7 @@ class Passing:
         account = self._account
         if not 400 <= answer.status <= 599:
             raise UpstreamProtocolError(f"The provider answered with the HTTP status {answer.status}.")
-        content = bridge.refusal(await answer.read())
+        content = bridge.refusal(await answer.read(), answer.status)
         account.answered = time.perf_counter()
         account.error = f"upstream_status_{answer.status}"
         model = account.model

@@ -28,11 +28,11 @@ from turnout.gateway.asgi import (
 from turnout.gateway.calling import Upstream
 from turnout.gateway.choosing import Chooser
 from turnout.gateway.counters import Counters
-from turnout.gateway.errors import RequestError, from_upstream, internal_error
+from turnout.gateway.errors import RequestError, from_upstream, internal_error, not_routed
 from turnout.gateway.passing import Passing
 from turnout.gateway.protocols.base import ClientProtocol
 from turnout.gateway.recording import Recorder
-from turnout.gateway.routes import Routes
+from turnout.gateway.routes import Routes, UpstreamModel
 
 _logger = logging.getLogger(__name__)
 
@@ -77,6 +77,8 @@ class Pipeline:
             request = protocol.parse(raw)
             self._access.admit(caller, request)
             target = self._routes.find(request.model)
+            if not protocol.routed and not isinstance(target, UpstreamModel):
+                raise not_routed(request.model, protocol.path, self._routes.models)
             choice = await self._chooser.choose(target, request, scope)
         except RequestError as error:
             self._counters.refused += 1

@@ -17,6 +17,7 @@ MAX_QUERY_CHARACTERS = 4_000
 
 _BETWEEN_TURNS = "\n\n"
 _CUT = "\n…\n"
+_TEXT_TYPES = ("text", "input_text")
 
 
 def query_of(messages: Sequence[Mapping[str, Any]], *, max_characters: int = MAX_QUERY_CHARACTERS) -> str:
@@ -51,7 +52,7 @@ def _text_of(content: Any) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, list):
-        texts = (part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text")
+        texts = (part.get("text") for part in content if isinstance(part, dict) and part.get("type") in _TEXT_TYPES)
         return "\n".join(text for text in texts if isinstance(text, str))
     return ""
 

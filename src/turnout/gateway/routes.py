@@ -159,6 +159,7 @@ def _upstream_model(
     client = ChatClient(
         model.base_url,
         api_key=key,
+        protocol="anthropic" if model.protocol == "anthropic" else "openai",
         pool=pool,
         limits=config.upstream.limits,
         retries=config.upstream.retries,

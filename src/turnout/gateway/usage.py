@@ -33,6 +33,57 @@ def chat_usage(answer: dict[str, Any]) -> Usage | None:
     return Usage(read, written, cached if is_count(cached) else 0)
 
 
+def response_usage(response: dict[str, Any]) -> Usage | None:
+    """The token counts of an OpenAI response, if it has any.
+
+    >>> response_usage({"usage": {"input_tokens": 18, "output_tokens": 19}})
+    Usage(input_tokens=18, output_tokens=19, cache_read_tokens=0, cache_write_tokens=0)
+    """
+    usage = response.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    read, written = usage.get("input_tokens"), usage.get("output_tokens")
+    if not is_count(read) or not is_count(written):
+        return None
+    details = usage.get("input_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
+    return Usage(read, written, cached if is_count(cached) else 0)
+
+
+class UsageOfMessage:
+    """The token counts of an Anthropic message, which come in parts where it is streamed.
+
+    >>> counted = UsageOfMessage()
+    >>> counted.add({"input_tokens": 5, "cache_read_input_tokens": 90, "output_tokens": 1})
+    >>> counted.add({"output_tokens": 7})
+    >>> counted.total()
+    Usage(input_tokens=95, output_tokens=7, cache_read_tokens=90, cache_write_tokens=0)
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def add(self, usage: Any) -> None:
+        """Take the counts of a message or of an event; later ones replace earlier ones."""
+        if isinstance(usage, dict):
+            self._counts |= {name: value for name, value in usage.items() if is_count(value)}
+
+    def total(self) -> Usage | None:
+        """The counts so far, if there are any."""
+        counts = self._counts
+        if "input_tokens" not in counts and "output_tokens" not in counts:
+            return None
+        read, written = counts.get("cache_read_input_tokens", 0), counts.get("cache_creation_input_tokens", 0)
+        return Usage(counts.get("input_tokens", 0) + read + written, counts.get("output_tokens", 0), read, written)
+
+
+def message_usage(message: dict[str, Any]) -> Usage | None:
+    """The token counts of a whole Anthropic message, if it has any."""
+    counted = UsageOfMessage()
+    counted.add(message.get("usage"))
+    return counted.total()
+
+
 def is_count(value: Any) -> TypeGuard[int]:
     """Whether this is a number of tokens."""
     return type(value) is int and value >= 0

@@ -39,13 +39,23 @@ class ModelRequest:
 class StreamReader(Protocol):
     """Takes a provider's stream and gives the client's, and keeps the books on the way."""
 
-    usage: Usage | None
-    done: bool
-    """Whether the provider's last event has passed."""
     failure: UpstreamError | None
     """Why nothing more can be passed on."""
-    provider_error: bool
-    """Whether the provider itself reported an error in mid-stream; its report was passed on."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the provider has counted so far."""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """Whether the provider's last event has passed."""
+        ...
+
+    @property
+    def provider_error(self) -> bool:
+        """Whether the provider itself reported an error in mid-stream; its report was passed on."""
+        ...
 
     def feed(self, chunk: bytes) -> bytes:
         """What goes to the client now that this chunk has come."""
@@ -59,8 +69,10 @@ class StreamReader(Protocol):
 class Bridge(Protocol):
     """Carries requests of one client protocol to providers of one kind, and their answers back."""
 
-    path: str
-    """The provider's endpoint, below its base_url."""
+    @property
+    def path(self) -> str:
+        """The provider's endpoint, below its base_url."""
+        ...
 
     def body(self, request: ModelRequest, model: ModelConfig) -> bytes:
         """The body for the provider, or a RequestError that names the field which it cannot be given."""
@@ -70,7 +82,7 @@ class Bridge(Protocol):
         """The client's answer from the provider's, or an UpstreamProtocolError."""
         ...
 
-    def refusal(self, content: bytes) -> bytes | None:
+    def refusal(self, content: bytes, status: int) -> bytes | None:
         """The client's error from a provider's, or None where the provider's body says nothing usable."""
         ...
 
@@ -85,6 +97,8 @@ class ClientProtocol(Protocol):
     name: str
     path: str
     """Where clients ask."""
+    routed: bool
+    """Whether a route may be asked for; otherwise models by their own names alone."""
 
     def parse(self, raw: bytes) -> ModelRequest:
         """The request in a body, or a RequestError that names the field which cannot be used."""
@@ -151,7 +165,7 @@ def messages_of(body: dict[str, Any]) -> list[dict[str, Any]]:
     return value
 
 
-def whole_number(body: dict[str, Any], *fields: str) -> int | None:
+def whole_number(body: Mapping[str, Any], *fields: str) -> int | None:
     """The first of these fields that holds a whole number above 0."""
     for field in fields:
         value = body.get(field)

@@ -1,14 +1,13 @@
-"""OpenAI's chat completions: read as little as possible, passed on byte for byte."""
+"""OpenAI's chat completions, for any provider."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
+from turnout.chat_client import CHAT_PATH
 from turnout.config import ModelConfig
-from turnout.errors import UpstreamProtocolError
 from turnout.gateway.errors import RequestError
 from turnout.gateway.protocols.base import (
     Bridge,
@@ -19,9 +18,11 @@ from turnout.gateway.protocols.base import (
     stream_of,
     whole_number,
 )
-from turnout.gateway.protocols.chat_stream import ChatStreamReader
-from turnout.gateway.splice import provider_body
-from turnout.gateway.usage import Usage, chat_usage
+from turnout.gateway.protocols.bridges import PassingBridge, TranslatingBridge
+from turnout.gateway.protocols.error_shapes import openai_body, openai_error
+from turnout.gateway.protocols.streams import ChatBooks, ChatSink, MessageBooks
+from turnout.gateway.protocols.translate_chat_to_messages import ChatChunks, chat_answer, messages_request
+from turnout.gateway.usage import chat_usage, message_usage
 
 
 class OpenAIChat:
@@ -29,6 +30,7 @@ class OpenAIChat:
 
     name = "chat"
     path = "/v1/chat/completions"
+    routed = True
 
     def parse(self, raw: bytes) -> ModelRequest:
         """The request in a body."""
@@ -48,41 +50,15 @@ class OpenAIChat:
 
     def error_body(self, error: RequestError) -> bytes:
         """OpenAI's error object."""
-        return error.body()
+        return openai_body(error)
 
     def error_event(self, error: RequestError) -> bytes:
         """The error object as an event; no [DONE] follows."""
-        return b"data: " + error.body() + b"\n\n"
+        return b"data: " + openai_body(error) + b"\n\n"
 
     def bridge_to(self, model: ModelConfig) -> Bridge:
-        """Providers of the same protocol get the client's bytes."""
-        return CHAT_TO_OPENAI
-
-
-class ChatToOpenAI:
-    """The client's bytes under the provider's name of the model, and the provider's bytes back."""
-
-    path = "/chat/completions"
-
-    def body(self, request: ModelRequest, model: ModelConfig) -> bytes:
-        """The same bytes with another model name; streams are told to count tokens."""
-        return provider_body(request.raw, request.body, model=model.upstream_model, count_usage=request.stream)
-
-    def whole(self, content: bytes, request: ModelRequest) -> tuple[bytes, Usage | None]:
-        """The same bytes, once they are known to be an answer."""
-        return content, chat_usage(answer_object(content))
-
-    def refusal(self, content: bytes) -> bytes | None:
-        """The same bytes, if they are an error object."""
-        try:
-            parsed = orjson.loads(content)
-        except orjson.JSONDecodeError:
-            return None
-        return content if isinstance(parsed, dict) and "error" in parsed else None
-
-    def reader(self, request: ModelRequest, *, max_event_bytes: int) -> ChatStreamReader:
-        """Passes events on byte for byte; the token counts only to a client that asked for them."""
-        return ChatStreamReader(wants_usage=wants_usage(request.body), max_event_bytes=max_event_bytes)
+        """A provider of the same protocol gets the client's bytes."""
+        return _TO_ANTHROPIC if model.protocol == "anthropic" else _TO_OPENAI
 
 
 def wants_usage(body: Mapping[str, Any]) -> bool:
@@ -91,16 +67,21 @@ def wants_usage(body: Mapping[str, Any]) -> bool:
     return isinstance(options, dict) and options.get("include_usage") is True
 
 
-def answer_object(content: bytes) -> dict[str, Any]:
-    """A provider's whole answer, parsed, or an UpstreamProtocolError."""
-    try:
-        parsed = orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        raise UpstreamProtocolError(f"The provider's answer is not JSON: {error}.") from None
-    if not isinstance(parsed, dict):
-        raise UpstreamProtocolError("The provider's answer is not a JSON object.")
-    return parsed
-
+_TO_OPENAI = PassingBridge(
+    CHAT_PATH,
+    usage=chat_usage,
+    books=lambda body: ChatBooks(wants_usage=wants_usage(body)),
+    count_usage=True,
+)
+_TO_ANTHROPIC = TranslatingBridge(
+    "/messages",
+    request=lambda body, model: messages_request(body, model=model.upstream_model, max_tokens=model.max_output_tokens),
+    answer=lambda answer, body: chat_answer(answer, created=int(time.time())),
+    usage=message_usage,
+    error=lambda message, status: openai_error(message, type="upstream_error", code=f"upstream_status_{status}"),
+    books=MessageBooks,
+    translator=lambda body: ChatChunks(created=int(time.time())),
+    sink=lambda body: ChatSink(wants_usage=wants_usage(body)),
+)
 
 OPENAI_CHAT = OpenAIChat()
-CHAT_TO_OPENAI = ChatToOpenAI()

@@ -1,0 +1,443 @@
+"""OpenAI's chat completions for a provider that speaks Anthropic's messages: the request there, the answer back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from turnout.gateway.protocols.base import refused, whole_number
+from turnout.gateway.protocols.translation import (
+    arguments_object,
+    data_url,
+    dict_or_empty,
+    dicts,
+    json_text,
+    no_counterpart,
+    obj,
+    objects,
+    refuse_unknown,
+    text,
+    whole,
+    word,
+)
+
+MESSAGES = "Anthropic's messages"
+DEFAULT_MAX_TOKENS = 4096
+"""Anthropic's protocol wants a limit. This one holds where neither the client nor the model's configuration has one."""
+
+_TRANSLATED = frozenset(
+    {
+        "max_completion_tokens",
+        "max_tokens",
+        "messages",
+        "model",
+        "parallel_tool_calls",
+        "response_format",
+        "stop",
+        "stream",
+        "stream_options",
+        "temperature",
+        "tool_choice",
+        "tools",
+        "top_k",
+        "top_p",
+    }
+)
+# Hints, and what concerns OpenAI's own books: an answer without them is still the answer that was asked for.
+_LEFT_OUT = frozenset(
+    {
+        "metadata",
+        "prediction",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "reasoning_effort",
+        "safety_identifier",
+        "seed",
+        "service_tier",
+        "store",
+        "user",
+        "verbosity",
+    }
+)
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "modalities": (["text"],),
+    "functions": ([],),
+}
+_UNUSUAL_ID = re.compile(r"[^a-zA-Z0-9_-]")
+_FINISH = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "pause_turn": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+
+
+def messages_request(body: Mapping[str, Any], *, model: str, max_tokens: int | None) -> dict[str, Any]:
+    """The messages request for a chat completions request, or a RequestError that names what cannot go over.
+
+    Args:
+        body: the chat completions request.
+        model: the provider's name of the model.
+        max_tokens: the limit where the client gives none.
+
+    >>> messages_request({"messages": [{"role": "user", "content": "A river?"}]}, model="m", max_tokens=9)
+    {'model': 'm', 'max_tokens': 9, 'messages': [{'role': 'user', 'content': [{'type': 'text', 'text': 'A river?'}]}]}
+    """
+    _refuse_what_has_no_counterpart(body)
+    system, messages = _conversation(body)
+    request: dict[str, Any] = {
+        "model": model,
+        "max_tokens": whole_number(body, "max_completion_tokens", "max_tokens") or max_tokens or DEFAULT_MAX_TOKENS,
+        "messages": messages,
+    }
+    if system:
+        request["system"] = system
+    if body.get("stream"):
+        request["stream"] = True
+    temperature = body.get("temperature")
+    if temperature is not None:
+        if isinstance(temperature, int | float) and temperature > 1:
+            raise refused(
+                f"'temperature' must be in [0, 1] for {MESSAGES}, which the provider of this model speaks.",
+                code="not_translatable",
+                param="temperature",
+            )
+        request["temperature"] = temperature
+    for field in ("top_p", "top_k"):
+        if body.get(field) is not None:
+            request[field] = body[field]
+    if (stop := body.get("stop")) is not None:
+        request["stop_sequences"] = [stop] if isinstance(stop, str) else stop
+    if tools := objects(body.get("tools"), "tools"):
+        request["tools"] = [_tool(tool, f"tools[{position}]") for position, tool in enumerate(tools)]
+        if choice := _tool_choice(body):
+            request["tool_choice"] = choice
+    if (response_format := _response_format(body.get("response_format"))) is not None:
+        request["output_config"] = {"format": response_format}
+    return request
+
+
+def chat_answer(message: Mapping[str, Any], *, created: int) -> dict[str, Any]:
+    """The chat completion for an Anthropic message.
+
+    Args:
+        message: the provider's answer.
+        created: seconds since 1970, which Anthropic's protocol does not tell.
+    """
+    texts, calls = [], []
+    for block in dicts(message.get("content")):
+        if block.get("type") == "text":
+            texts.append(str(block.get("text", "")))
+        elif block.get("type") == "tool_use":
+            function = {"name": block.get("name"), "arguments": json_text(dict_or_empty(block.get("input")))}
+            calls.append({"id": block.get("id"), "type": "function", "function": function})
+    answered: dict[str, Any] = {"role": "assistant", "content": "".join(texts) if texts or not calls else None}
+    if calls:
+        answered["tool_calls"] = calls
+    answered["refusal"] = None
+    return {
+        "id": message.get("id"),
+        "object": "chat.completion",
+        "created": created,
+        "model": message.get("model"),
+        "choices": [
+            {
+                "index": 0,
+                "message": answered,
+                "logprobs": None,
+                "finish_reason": finish_reason(message.get("stop_reason")),
+            }
+        ],
+        "usage": chat_usage_of(dict_or_empty(message.get("usage"))),
+    }
+
+
+class ChatChunks:
+    """Chat completion chunks from the events of an Anthropic message. The last one always holds the token counts."""
+
+    def __init__(self, *, created: int) -> None:
+        self._head: dict[str, Any] = {
+            "id": None,
+            "object": "chat.completion.chunk",
+            "created": created,
+            "model": None,
+        }
+        self._usage: dict[str, Any] = {}
+        self._calls = 0
+        self._call_of_block: dict[Any, int] = {}
+
+    def feed(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+        """The chunks that follow from one event."""
+        kind = event.get("type")
+        if kind == "message_start":
+            message = dict_or_empty(event.get("message"))
+            self._head |= {"id": message.get("id"), "model": message.get("model")}
+            self._count(message.get("usage"))
+            return [self._chunk({"role": "assistant", "content": "", "refusal": None})]
+        if kind == "content_block_start":
+            return self._start(event.get("index"), dict_or_empty(event.get("content_block")))
+        if kind == "content_block_delta":
+            return self._delta(event.get("index"), dict_or_empty(event.get("delta")))
+        if kind == "message_delta":
+            self._count(event.get("usage"))
+            reason = dict_or_empty(event.get("delta")).get("stop_reason")
+            return [self._chunk({}, finish=finish_reason(reason))] if reason else []
+        return []
+
+    def end(self) -> list[dict[str, Any]]:
+        """The chunk with the token counts."""
+        return [{**self._head, "choices": [], "usage": chat_usage_of(self._usage)}]
+
+    def _start(self, index: Any, block: dict[str, Any]) -> list[dict[str, Any]]:
+        if block.get("type") == "text" and block.get("text"):
+            return [self._chunk({"content": block["text"]})]
+        if block.get("type") != "tool_use":
+            return []
+        self._call_of_block[index] = self._calls
+        call = {
+            "index": self._calls,
+            "id": block.get("id"),
+            "type": "function",
+            "function": {"name": block.get("name"), "arguments": ""},
+        }
+        self._calls += 1
+        return [self._chunk({"tool_calls": [call]})]
+
+    def _delta(self, index: Any, delta: dict[str, Any]) -> list[dict[str, Any]]:
+        if delta.get("type") == "text_delta":
+            return [self._chunk({"content": delta.get("text", "")})]
+        if delta.get("type") == "input_json_delta" and index in self._call_of_block:
+            call = {"index": self._call_of_block[index], "function": {"arguments": delta.get("partial_json", "")}}
+            return [self._chunk({"tool_calls": [call]})]
+        return []  # thinking, signatures, citations: chat completions have no place for them
+
+    def _chunk(self, delta: dict[str, Any], *, finish: str | None = None) -> dict[str, Any]:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return {**self._head, "choices": [choice], "usage": None}
+
+    def _count(self, usage: Any) -> None:
+        self._usage |= {name: value for name, value in dict_or_empty(usage).items() if value is not None}
+
+
+def finish_reason(stop_reason: Any) -> str:
+    """OpenAI's word for Anthropic's.
+
+    >>> finish_reason("tool_use"), finish_reason("something new")
+    ('tool_calls', 'stop')
+    """
+    return _FINISH.get(word(stop_reason) or "end_turn", "stop")
+
+
+def chat_usage_of(usage: Mapping[str, Any]) -> dict[str, Any]:
+    """OpenAI's token counts for Anthropic's, which count what was cached apart from the input.
+
+    >>> chat_usage_of({"input_tokens": 5, "cache_read_input_tokens": 90, "output_tokens": 7})["prompt_tokens"]
+    95
+    """
+    cached = whole(usage.get("cache_read_input_tokens"))
+    read = whole(usage.get("input_tokens")) + cached + whole(usage.get("cache_creation_input_tokens"))
+    written = whole(usage.get("output_tokens"))
+    return {
+        "prompt_tokens": read,
+        "completion_tokens": written,
+        "total_tokens": read + written,
+        "prompt_tokens_details": {"cached_tokens": cached},
+    }
+
+
+def _refuse_what_has_no_counterpart(body: Mapping[str, Any]) -> None:
+    for field, neutral in _NEUTRAL.items():
+        value = body.get(field)
+        if value is not None and value not in neutral:
+            raise no_counterpart(field, MESSAGES)
+    refuse_unknown(body, _TRANSLATED | _LEFT_OUT | _NEUTRAL.keys(), MESSAGES)
+
+
+def _conversation(body: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The system prompt's blocks and the messages, in which the roles take turns."""
+    system: list[dict[str, Any]] = []
+    messages: list[dict[str, Any]] = []
+    for position, message in enumerate(objects(body.get("messages"), "messages")):
+        where = f"messages[{position}]"
+        role = message.get("role")
+        if role in ("system", "developer"):
+            if messages:
+                raise refused(
+                    f"'{where}.role': {MESSAGES}, which the provider of this model speaks, take a system prompt only "
+                    "before the first turn.",
+                    code="not_translatable",
+                    param=f"{where}.role",
+                )
+            system += _blocks(message.get("content"), f"{where}.content")
+        elif role == "user":
+            _append(messages, "user", _blocks(message.get("content"), f"{where}.content"))
+        elif role == "assistant":
+            _append(messages, "assistant", _assistant(message, where))
+        elif role == "tool":
+            _append(messages, "user", [_tool_result(message, where)])
+        else:
+            raise no_counterpart(f"{where}.role", MESSAGES)
+    if not messages:
+        raise refused("'messages' must hold a turn of the user with some content.", param="messages")
+    return system, messages
+
+
+def _append(messages: list[dict[str, Any]], role: str, blocks: list[dict[str, Any]]) -> None:
+    """One more turn, joined with the one before if that is of the same role."""
+    if not blocks:
+        return
+    if messages and messages[-1]["role"] == role:
+        messages[-1]["content"] += blocks
+    else:
+        messages.append({"role": role, "content": blocks})
+
+
+def _assistant(message: dict[str, Any], where: str) -> list[dict[str, Any]]:
+    for field in ("audio", "function_call"):
+        if message.get(field) is not None:
+            raise no_counterpart(f"{where}.{field}", MESSAGES)
+    blocks = _blocks(message.get("content"), f"{where}.content")
+    if message.get("refusal"):
+        blocks.append({"type": "text", "text": text(message["refusal"], f"{where}.refusal")})
+    for position, call in enumerate(objects(message.get("tool_calls"), f"{where}.tool_calls")):
+        place = f"{where}.tool_calls[{position}]"
+        if call.get("type", "function") != "function":
+            raise no_counterpart(f"{place}.type", MESSAGES)
+        function = obj(call.get("function"), f"{place}.function")
+        blocks.append(
+            {
+                "type": "tool_use",
+                "id": _tool_id(call.get("id"), f"{place}.id"),
+                "name": text(function.get("name"), f"{place}.function.name"),
+                "input": arguments_object(function.get("arguments"), f"{place}.function.arguments"),
+            }
+        )
+    return blocks
+
+
+def _tool_result(message: dict[str, Any], where: str) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "type": "tool_result",
+        "tool_use_id": _tool_id(message.get("tool_call_id"), f"{where}.tool_call_id"),
+    }
+    if blocks := _blocks(message.get("content"), f"{where}.content"):
+        result["content"] = blocks
+    return result
+
+
+def _tool_id(value: Any, where: str) -> str:
+    """Anthropic takes fewer characters in ids than OpenAI; a call and its result are changed alike."""
+    return _UNUSUAL_ID.sub("_", text(value, where))
+
+
+def _blocks(content: Any, where: str) -> list[dict[str, Any]]:
+    """Anthropic's content blocks; texts that are empty, which it does not take, are left out."""
+    if content is None:
+        return []
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}] if content else []
+    blocks = []
+    for position, part in enumerate(objects(content, where)):
+        if (block := _block(part, f"{where}[{position}]")) is not None:
+            blocks.append(block)
+    return blocks
+
+
+def _block(part: dict[str, Any], where: str) -> dict[str, Any] | None:
+    kind = part.get("type")
+    block: dict[str, Any]
+    if kind in ("text", "refusal"):
+        words = text(part.get(kind), f"{where}.{kind}")
+        if not words:
+            return None
+        block = {"type": "text", "text": words}
+    elif kind == "image_url":
+        url = text(obj(part.get("image_url"), f"{where}.image_url").get("url"), f"{where}.image_url.url")
+        block = {"type": "image", "source": _source(url, f"{where}.image_url.url")}
+    elif kind == "file":
+        file = obj(part.get("file"), f"{where}.file")
+        if file.get("file_data") is None:
+            raise no_counterpart(f"{where}.file.file_id", MESSAGES)
+        packed = data_url(text(file["file_data"], f"{where}.file.file_data"))
+        if packed is None or packed[0] != "application/pdf":
+            raise refused(
+                f"'{where}.file.file_data' must be a PDF as data:application/pdf;base64,…",
+                code="not_translatable",
+                param=f"{where}.file.file_data",
+            )
+        block = {"type": "document", "source": {"type": "base64", "media_type": packed[0], "data": packed[1]}}
+        if file.get("filename"):
+            block["title"] = text(file["filename"], f"{where}.file.filename")
+    else:
+        raise no_counterpart(f"{where}.type", MESSAGES)
+    if isinstance(part.get("cache_control"), dict):  # many clients know that Anthropic's caches are told where to end
+        block["cache_control"] = part["cache_control"]
+    return block
+
+
+def _source(url: str, where: str) -> dict[str, Any]:
+    packed = data_url(url)
+    if packed is not None:
+        return {"type": "base64", "media_type": packed[0], "data": packed[1]}
+    if url.startswith(("https://", "http://")):
+        return {"type": "url", "url": url}
+    raise refused(f"'{where}' must begin with https:// or with data:image/…;base64,", param=where)
+
+
+def _tool(tool: dict[str, Any], where: str) -> dict[str, Any]:
+    if tool.get("type") != "function":
+        raise no_counterpart(f"{where}.type", MESSAGES)
+    function = obj(tool.get("function"), f"{where}.function")
+    translated: dict[str, Any] = {"name": text(function.get("name"), f"{where}.function.name")}
+    if function.get("description"):
+        translated["description"] = text(function["description"], f"{where}.function.description")
+    parameters = function.get("parameters")
+    # A function without parameters takes none.
+    empty = {"type": "object", "properties": {}}
+    translated["input_schema"] = obj(parameters, f"{where}.function.parameters") if parameters else empty
+    if function.get("strict"):
+        translated["strict"] = True
+    if isinstance(tool.get("cache_control"), dict):
+        translated["cache_control"] = tool["cache_control"]
+    return translated
+
+
+def _tool_choice(body: Mapping[str, Any]) -> dict[str, Any] | None:
+    choice = body.get("tool_choice")
+    translated: dict[str, Any] | None
+    if choice is None:
+        translated = None
+    elif choice in ("auto", "none"):
+        translated = {"type": choice}
+    elif choice == "required":
+        translated = {"type": "any"}
+    elif isinstance(choice, dict) and choice.get("type") == "function":
+        function = obj(choice.get("function"), "tool_choice.function")
+        translated = {"type": "tool", "name": text(function.get("name"), "tool_choice.function.name")}
+    else:
+        raise no_counterpart("tool_choice", MESSAGES)
+    if body.get("parallel_tool_calls") is False and (translated or {}).get("type") != "none":
+        translated = {**(translated or {"type": "auto"}), "disable_parallel_tool_use": True}
+    return translated
+
+
+def _response_format(value: Any) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    kind = obj(value, "response_format").get("type")
+    if kind == "text":
+        return None
+    if kind != "json_schema":
+        raise no_counterpart("response_format.type", MESSAGES)
+    schema = obj(value.get("json_schema"), "response_format.json_schema").get("schema")
+    return {"type": "json_schema", "schema": obj(schema, "response_format.json_schema.schema")}
