@@ -116,7 +116,7 @@ class Pipeline:
                     watch.end()
                     await passing.fail(from_upstream(error, account.model.name))
         except (ClientLeft, OSError):
-            account.status, account.error = CLIENT_LEFT, "client_left"
+            account.status, account.error = CLIENT_LEFT, account.error or "client_left"
             self._counters.clients_left += 1
             raise ClientLeft from None
         except Exception:
