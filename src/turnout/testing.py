@@ -334,9 +334,8 @@ def _check_saved(router: Router, asked: list[str], folder: Path, *, other_proces
     _require(loaded.pair_ == router.pair_, f"the pair was {router.pair_} and is {loaded.pair_}")
     for name, value in settings_of(router).items():
         if name != "encoder":
-            _require(
-                getattr(loaded, name) == value, f"the setting {name} was {value!r} and is {getattr(loaded, name)!r}"
-            )
+            kept, given = (json.dumps(one, sort_keys=True) for one in (getattr(loaded, name), value))
+            _require(kept == given, f"the setting {name} was {given} and is {kept}")
     _require_equal(_win_rates(loaded, asked), expected, "after loading, win rates differ")
     if other_process and can_be_built:
         _require_equal(_win_rates_elsewhere(folder, asked), expected, "in another process, win rates differ")

@@ -1,0 +1,152 @@
+"""Ridge and ridged logistic regression, weighted and with soft targets: the mathematics behind `linear`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from turnout.types import FloatArray
+
+Matrix = npt.NDArray[np.floating]
+
+_NEWTON_STEPS = 25
+_CONJUGATE_STEPS = 200
+_TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True, eq=False)
+class LinearFit:
+    """y ≈ x · coefficients + intercept, or its log odds."""
+
+    coefficients: FloatArray
+    """Shape (d,)."""
+    intercept: float
+
+
+def choose_strength(x: Matrix, y: FloatArray, weights: FloatArray, strengths: Sequence[float]) -> float:
+    """The ridge strength with the least weighted squared error on rows that are left out one at a time.
+
+    Exact, and for all strengths from one decomposition: the error of a row that is left out is its residual divided
+    by 1 − its leverage.
+
+    Args:
+        x: shape (n, d).
+        y: shape (n,).
+        weights: shape (n,), above 0.
+        strengths: above 0; of equals the greatest is taken.
+    """
+    root = np.sqrt(weights / weights.mean())
+    mean_share = root / np.sqrt((root * root).sum())  # the intercept's direction
+    centred = _centred(x, weights) * root[:, np.newaxis]
+    target = (y - np.average(y, weights=weights)) * root
+    basis, squared = _left_directions(centred)
+    along = basis.T @ target
+    errors = []
+    for strength in sorted(strengths, reverse=True):
+        kept = squared / (squared + strength)
+        residual = target - basis @ (kept * along)
+        leverage = (basis * basis) @ kept + mean_share**2
+        errors.append(float(np.sum((residual / np.maximum(1 - leverage, 1e-9)) ** 2)))
+    return sorted(strengths, reverse=True)[int(np.argmin(errors))]
+
+
+def fit_ridge(x: Matrix, y: FloatArray, weights: FloatArray, strength: float) -> LinearFit:
+    """The least weighted squared error + strength · |coefficients|²; the intercept is free. Weights average 1.
+
+    >>> fit = fit_ridge(np.array([[0.0], [1.0], [2.0]]), np.array([1.0, 3.0, 5.0]), np.ones(3), 1e-9)
+    >>> fit.coefficients.round(6).tolist(), round(fit.intercept, 6)
+    ([2.0], 1.0)
+    """
+    scaled = weights / weights.mean()
+    root = np.sqrt(scaled)[:, np.newaxis]
+    centred = _centred(x, weights) * root
+    target = (y - np.average(y, weights=weights)) * root[:, 0]
+    n, d = x.shape
+    if d <= n:
+        coefficients = np.linalg.solve(centred.T @ centred + strength * np.eye(d), centred.T @ target)
+    else:
+        coefficients = centred.T @ np.linalg.solve(centred @ centred.T + strength * np.eye(n), target)
+    middle = np.average(x, axis=0, weights=weights)
+    return LinearFit(coefficients, float(np.average(y, weights=weights) - middle @ coefficients))
+
+
+def fit_logistic(x: Matrix, y: FloatArray, weights: FloatArray, strength: float) -> LinearFit:
+    """The greatest weighted likelihood of soft targets y in [0, 1], less strength/2 · |coefficients|².
+
+    Newton's method; each step is solved by conjugate gradients, so that no d × d matrix is made.
+    """
+    scaled = weights / weights.mean()
+    middle = np.average(x, axis=0, weights=weights)
+    centred = x - middle
+
+    def forward(theta: FloatArray) -> FloatArray:
+        return np.asarray(centred @ theta[:-1] + theta[-1], dtype=np.float64)
+
+    def backward(rows: FloatArray) -> FloatArray:
+        return np.append(centred.T @ rows, rows.sum())
+
+    def objective(theta: FloatArray) -> float:
+        logits = forward(theta)
+        loss = np.logaddexp(0, logits) - y * logits
+        return float((scaled * loss).sum() + (penalty * theta * theta).sum() / 2)
+
+    penalty = np.append(np.full(x.shape[1], strength), 1e-9)  # the intercept is free, but finite
+    theta = np.zeros(x.shape[1] + 1)
+    now = objective(theta)
+    for _ in range(_NEWTON_STEPS):
+        share = sigmoid(forward(theta))
+        gradient = backward(scaled * (share - y)) + penalty * theta
+        curvature = scaled * np.maximum(share * (1 - share), 1e-9)
+
+        def times_hessian(v: FloatArray, curvature: FloatArray = curvature) -> FloatArray:
+            return backward(curvature * forward(v)) + penalty * v
+
+        step = _solve(times_hessian, -gradient)
+        length = 1.0
+        while (then := objective(theta + length * step)) > now and length > 1e-6:
+            length /= 2
+        if now - then <= _TOLERANCE * max(1.0, abs(now)):
+            break
+        theta, now = theta + length * step, then
+    return LinearFit(theta[:-1], float(theta[-1] - middle @ theta[:-1]))
+
+
+def sigmoid(logits: FloatArray) -> FloatArray:
+    """1 / (1 + exp(−logits)), without overflow."""
+    return 0.5 * (1 + np.tanh(logits / 2))
+
+
+def _centred(x: Matrix, weights: FloatArray) -> FloatArray:
+    return np.asarray(x - np.average(x, axis=0, weights=weights), dtype=np.float64)
+
+
+def _left_directions(x: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(left singular vectors, squared singular values) of x, from the smaller of its two square matrices."""
+    n, d = x.shape
+    if n <= d:
+        squared, basis = np.linalg.eigh(x @ x.T)
+        return basis, np.maximum(squared, 0.0)
+    squared, right = np.linalg.eigh(x.T @ x)
+    kept = squared > 1e-10 * max(float(squared[-1]), 1e-300)
+    return x @ right[:, kept] / np.sqrt(squared[kept]), squared[kept]
+
+
+def _solve(times: Callable[[FloatArray], FloatArray], wanted: FloatArray) -> FloatArray:
+    """v with times(v) = wanted, for a symmetric positive definite map, by conjugate gradients."""
+    solution = np.zeros_like(wanted)
+    residual, direction = wanted.copy(), wanted.copy()
+    size = float(residual @ residual)
+    enough = 1e-12 * size
+    for _ in range(_CONJUGATE_STEPS):
+        if size <= enough:
+            break
+        image = times(direction)
+        along = size / float(direction @ image)
+        solution += along * direction
+        residual -= along * image
+        before, size = size, float(residual @ residual)
+        direction = residual + size / before * direction
+    return solution
