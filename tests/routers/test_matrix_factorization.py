@@ -147,6 +147,18 @@ def test_decay_and_epochs_are_those_with_the_lowest_held_out_loss(fitted: Matrix
     assert [row["epoch"] for row in last] == list(range(1, fitted.n_epochs_ + 1))
 
 
+def test_large_data_tries_no_decay_beyond_the_best() -> None:
+    """One part of 2,000 queries is held out, and two decays in a row that are worse end the search."""
+    random = np.random.default_rng(0)
+    hard = random.random(4_000) < 0.5
+    queries = [f"{'prove' if h else 'rhyme'} {number}" for number, h in enumerate(hard)]
+    battles = Battles.from_columns(queries, "big", "small", hard.astype(float), pair=PAIR)
+    settings = {"validation_fraction": 0.5, "epochs": 2, "dim": 2}
+    router = MatrixFactorization(HashingEncoder(dim=8), **settings).fit(battles)
+    assert {row["weight_decay"] for row in router.learning_curve_} == set(WEIGHT_DECAY_CHOICES[:3])
+    assert router.weight_decay_ == WEIGHT_DECAY_CHOICES[0]  # labels without noise want no decay
+
+
 def test_it_stops_when_the_held_out_loss_no_longer_falls() -> None:
     """Labels are noise: more training is worse."""
     battles = tiny_battles(200)

@@ -82,8 +82,9 @@ class Adam:
         self.n_steps += 1
         size = np.float32(self.learning_rate * math.sqrt(1 - 0.999**self.n_steps) / (1 - 0.9**self.n_steps))
         for name, gradient in gradients.items():
-            mean = self._mean.setdefault(name, np.zeros_like(gradient))
-            square = self._square.setdefault(name, np.zeros_like(gradient))
+            if name not in self._mean:
+                self._mean[name], self._square[name] = np.zeros_like(gradient), np.zeros_like(gradient)
+            mean, square = self._mean[name], self._square[name]
             mean += np.float32(0.1) * (gradient - mean)
             square += np.float32(0.001) * (gradient * gradient - square)
             factors[name] -= size * mean / (np.sqrt(square) + np.float32(1e-8))

@@ -268,7 +268,7 @@ class MatrixFactorization(Router):
     def _choose(self, data: Comparisons, battles: Battles, recipe: Recipe, tell: Tell) -> tuple[float, int]:
         """The weight decay and the number of epochs with the lowest loss on held-out queries."""
         decays = WEIGHT_DECAY_CHOICES if self.weight_decay is None else (self.weight_decay,)
-        best, lowest_of_all = (decays[0], self.epochs), math.inf
+        best, lowest_of_all, n_worse = (decays[0], self.epochs), math.inf, 0
         if len(decays) == 1 and self.patience is None:
             return best  # there is nothing to choose
         folds = self._folds(battles)
@@ -290,7 +290,11 @@ class MatrixFactorization(Router):
                 elif epoch - n_epochs >= self.patience:
                     break
             if lowest < lowest_of_all:
-                best, lowest_of_all = (weight_decay, n_epochs), lowest
+                best, lowest_of_all, n_worse = (weight_decay, n_epochs), lowest, 0
+            else:
+                n_worse += 1
+            if len(folds) == 1 and n_worse == 2:
+                break  # so many queries tell one decay from the next: beyond the best all are worse
         return best
 
     def _folds(self, battles: Battles) -> list[tuple[IntArray, IntArray]]:
