@@ -77,6 +77,8 @@ class ServerConfig:
     """The client's headers that reach a provider, lower case."""
     routing_limit_s: float = 2.0
     """How long a slow router may take for one query before the request goes to strong without it."""
+    require_keys: bool = False
+    """Whether a key is asked for even while none was ever made; once there is one, it always is."""
 
     @property
     def is_loopback(self) -> bool:
@@ -229,6 +231,8 @@ def parse_config(content: Mapping[str, Any], *, folder: Path = Path()) -> Config
     models = {name: _model(name, part) for name, part in table.tables("models").items()}
     routes = {name: _route(name, part, models, folder) for name, part in table.tables("routes").items()}
     table.finish()
+    if server.require_keys and ledger.path is None and ledger.url_env is None:
+        raise ConfigError("[server]: require_keys needs a ledger to keep the keys in. Give [ledger] a path.")
     if not models:
         raise ConfigError("There is no model. Add one: [models.NAME] with base_url.")
     if both := sorted(models.keys() & routes.keys()):
@@ -358,6 +362,7 @@ def _server(table: _Table) -> ServerConfig:
         max_body_bytes=table.whole("max_body_bytes", default.max_body_bytes),
         forward_headers=tuple(name.lower() for name in table.texts("forward_headers", default.forward_headers)),
         routing_limit_s=table.seconds("routing_limit_s", default.routing_limit_s),
+        require_keys=table.truth("require_keys", default.require_keys),
     )
     table.finish()
     if refused := sorted(NEVER_FORWARDED.intersection(server.forward_headers)):

@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "calibrate": "turnout.cli.calibrate:calibrate",
     "collect": "turnout.cli.collect:collect",
     "evaluate": "turnout.cli.evaluate:evaluate",
+    "keys": "turnout.cli.keys:keys",
     "route": "turnout.cli.route:route",
     "serve": "turnout.cli.serve:serve",
     "train": "turnout.cli.train:train",

@@ -44,8 +44,4 @@ def serve(config_path: Path, host: str | None, port: int | None, check: bool, qu
     address, actual_port = opened.getsockname()[:2]
     shown = f"[{address}]" if ":" in address else address
     click.echo(f"Turnout serves {', '.join(app.routes.names())} at http://{shown}:{actual_port}/v1", err=True)
-    if not server.is_loopback:
-        click.echo(
-            f"Warning: {server.host} is not loopback. Whoever can reach it can spend what your keys allow.", err=True
-        )
     run(app, opened)

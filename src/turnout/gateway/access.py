@@ -10,6 +10,7 @@ from turnout.gateway.protocols.base import ModelRequest
 
 if TYPE_CHECKING:
     from turnout.gateway.account import Account
+    from turnout.gateway.keys import ClientKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,11 @@ class Caller:
 
     id: str | None = None
     """None where the gateway asks no one who they are."""
+    key: ClientKey | None = None
+
+    def may_ask_for(self, name: str) -> bool:
+        """Whether this model name is one of theirs."""
+        return self.key is None or self.key.allows(name)
 
 
 ANYONE = Caller()
@@ -25,6 +31,19 @@ ANYONE = Caller()
 
 class Access(Protocol):
     """Lets the right ones in. Any of the first three steps may raise a RequestError, which ends the request."""
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether a request without a key is refused."""
+        ...
+
+    async def start(self) -> None:
+        """Called once, when the gateway starts."""
+        ...
+
+    async def aclose(self) -> None:
+        """Called when no request is under way any more."""
+        ...
 
     def authenticate(self, scope: Scope) -> Caller:
         """Who asks, by the request's headers alone: its body is not read for a stranger."""
@@ -45,6 +64,14 @@ class Access(Protocol):
 
 class OpenAccess:
     """Everyone may ask for everything."""
+
+    asks_for_keys = False
+
+    async def start(self) -> None:
+        """Nothing needs to be read."""
+
+    async def aclose(self) -> None:
+        """Nothing is held."""
 
     def authenticate(self, scope: Scope) -> Caller:
         """No one in particular."""

@@ -7,6 +7,7 @@ or with its first request where no lifespan reaches it. Then await `shutdown()` 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ import orjson
 from turnout._version import __version__
 from turnout.chat_client import ConnectionPool
 from turnout.config import Config
-from turnout.gateway.access import OpenAccess
+from turnout.gateway.access import Access, OpenAccess
 from turnout.gateway.asgi import (
     JSON_TYPE,
     ClientLeft,
@@ -34,7 +35,9 @@ from turnout.gateway.choosing import Chooser
 from turnout.gateway.counters import Counters
 from turnout.gateway.database import open_database
 from turnout.gateway.errors import RequestError, unknown_model
+from turnout.gateway.keyed_access import KeyedAccess
 from turnout.gateway.ledger import Ledger
+from turnout.gateway.ledger_calls import LedgerCalls
 from turnout.gateway.pipeline import Pipeline
 from turnout.gateway.protocols.anthropic_messages import ANTHROPIC_MESSAGES, ANTHROPIC_TOKEN_COUNT
 from turnout.gateway.protocols.base import ClientProtocol
@@ -56,6 +59,7 @@ PROTOCOLS: tuple[ClientProtocol, ...] = (
 """What clients may speak, each at its own path."""
 
 _MODELS_PREFIX = "/v1/models/"
+_logger = logging.getLogger(__name__)
 
 
 def build_app(
@@ -90,13 +94,18 @@ class Gateway:
         self.routes = routes
         self.ledger = ledger
         self.counters = Counters()
+        self.access: Access = OpenAccess()
+        self._calls: LedgerCalls | None = None
+        if ledger is not None:
+            self._calls = LedgerCalls(ledger.database)
+            self.access = KeyedAccess(self._calls, require_keys=config.server.require_keys)
         self._pool = pool
         self._started_at = int(time.time())
         self._starting: asyncio.Lock | None = None
         self._started = False
         pipeline = Pipeline(
             routes,
-            access=OpenAccess(),
+            access=self.access,
             chooser=Chooser(self.counters),
             upstream=DirectUpstream(),
             recorders=[SideCounter(self.counters), *([LedgerRecorder(ledger)] if ledger else [])],
@@ -122,18 +131,35 @@ class Gateway:
             raise ValueError(f"The gateway serves HTTP, not {scope['type']}.")
 
     async def startup(self) -> None:
-        """Open the ledger. Called by the server's lifespan, or by the first request."""
+        """Open the ledger and read the keys. Called by the server's lifespan, or by the first request."""
         if self._starting is None:
             self._starting = asyncio.Lock()
         async with self._starting:
-            if not self._started and self.ledger is not None:
+            if self._started:
+                return
+            if self.ledger is not None:
                 await asyncio.to_thread(self.ledger.start)
+            await self.access.start()
+            self._warn_if_open()
             self._started = True
+
+    def _warn_if_open(self) -> None:
+        server = self.config.server
+        if not (server.is_loopback or self.access.asks_for_keys):
+            _logger.warning(
+                "%s is not loopback and no key is asked for: whoever can reach it can spend what your providers' keys "
+                "allow. Make a key for each client: turnout keys create",
+                server.host,
+            )
 
     async def shutdown(self) -> None:
         """Close all connections, stop the routers' threads, and write what the ledger still has to write."""
         await self._pool.aclose()
         self.routes.close()
+        if self._started:
+            await self.access.aclose()
+        if self._calls is not None:
+            await self._calls.aclose()
         if self.ledger is not None:
             await asyncio.to_thread(self.ledger.close)
         self._started = False
@@ -179,13 +205,16 @@ class Gateway:
             pass
 
     async def _list_models(self, scope: Scope, receive: Receive, send: Send) -> None:
-        models = [self._model(name) for name in self.routes.names()]
+        caller = self.access.authenticate(scope)
+        models = [self._model(name) for name in self.routes.names() if caller.may_ask_for(name)]
         await _send_json(send, {"object": "list", "data": models})
 
     async def _show_model(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller = self.access.authenticate(scope)
         name = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(_MODELS_PREFIX)
-        if name not in self.routes.names():
-            raise unknown_model(name, self.routes.names())
+        names = [name for name in self.routes.names() if caller.may_ask_for(name)]
+        if name not in names:
+            raise unknown_model(name, names)
         await _send_json(send, self._model(name))
 
     def _model(self, name: str) -> dict[str, Any]:

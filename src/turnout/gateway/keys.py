@@ -40,6 +40,16 @@ class Limits:
     at_limit: AtLimit = "reject"
     """Of the dollar limits. What the weak model then costs is still counted, but no longer held back."""
 
+    @property
+    def is_none(self) -> bool:
+        """Whether nothing is limited."""
+        return (
+            self.requests_per_minute is None
+            and self.tokens_per_minute is None
+            and self.usd_per_day is None
+            and self.usd_per_month is None
+        )
+
     def __post_init__(self) -> None:
         for name in ("requests_per_minute", "tokens_per_minute", "usd_per_day", "usd_per_month"):
             value = getattr(self, name)

@@ -18,7 +18,7 @@ class LedgerCalls:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="turnout-ledger-calls")
+        self._thread: ThreadPoolExecutor | None = None
         self._connection: Connection | None = None
 
     async def run(self, step: Callable[[Connection], Result]) -> Result:
@@ -27,12 +27,16 @@ class LedgerCalls:
         Raises:
             LedgerError: the ledger cannot be read or written. The next call tries a new connection.
         """
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="turnout-ledger-calls")
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, step)
 
     async def aclose(self) -> None:
-        """Let what was asked for end, then close the connection."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
-        self._thread.shutdown(wait=True)
+        """Let what was asked for end, then close the connection. Another call opens it again."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            await asyncio.get_running_loop().run_in_executor(thread, self._disconnect)
+            thread.shutdown(wait=True)
 
     def _run(self, step: Callable[[Connection], Result]) -> Result:
         try:
