@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from turnout import Battles, Calibration, ModelPair
 from turnout.cli.serve import serve
-from turnout.errors import ConfigError
+from turnout.errors import ConfigError, LedgerError
 from turnout.gateway.reading import read_entries
 from turnout.routers.baselines import RandomRouter
 
@@ -98,6 +98,13 @@ def test_the_process_serves_until_it_is_told_to_stop_and_keeps_its_log(config: P
     assert row.query_sha256 is not None
     assert "sk-very-secret" not in said
     assert "Traceback" not in said
+
+
+def test_a_ledger_that_cannot_be_opened_is_a_clear_error(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIG_KEY", "sk-1")
+    (config.parent / "ledger.sqlite3").mkdir()
+    with pytest.raises(LedgerError, match=r"ledger\.sqlite3 cannot be used as a ledger"):
+        CliRunner().invoke(serve, ["--config", str(config), "--port", "0"], catch_exceptions=False)
 
 
 def test_a_taken_port_is_a_clear_error(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,23 +108,31 @@ class _GuestServer(uvicorn.Server):
 async def running(app: Gateway, opened: socket.socket) -> AsyncIterator[str]:
     """Serve while the block runs, beside other work of the same event loop; gives the address, `/v1` included.
 
+    The socket is closed at the end.
+
     Raises:
-        ConfigError: the gateway could not start.
+        LedgerError: the ledger cannot be opened.
     """
     guest = _GuestServer(_server_config(app))
-    serving = asyncio.create_task(guest.serve(sockets=[opened]))
-    try:
-        await _until_started(guest, serving)
-        if serving.done():
+    with opened:
+        serving = asyncio.create_task(_start_and_serve(app, guest, opened))
+        try:
+            await _until_started(guest, serving)
+            if serving.done():
+                serving.result()
+            host, port = opened.getsockname()[:2]
+            yield f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+        finally:
+            # uvicorn does not shut down what it was told to leave before it had started.
+            await _until_started(guest, serving)
+            guest.should_exit = True
             await serving
-            raise ConfigError("The gateway did not start; what it logged says why.")
-        host, port = opened.getsockname()[:2]
-        yield f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
-    finally:
-        # uvicorn does not shut down what it was told to leave before it had started.
-        await _until_started(guest, serving)
-        guest.should_exit = True
-        await serving
+
+
+async def _start_and_serve(app: Gateway, server: uvicorn.Server, opened: socket.socket) -> None:
+    # Where an application fails to start uvicorn ends the whole process, so it is started before.
+    await app.startup()
+    await server.serve(sockets=[opened])
 
 
 async def _until_started(guest: uvicorn.Server, serving: asyncio.Task[None]) -> None:
@@ -133,12 +141,17 @@ async def _until_started(guest: uvicorn.Server, serving: asyncio.Task[None]) -> 
 
 
 def run(app: Gateway, opened: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM, then let the requests under way end and write the ledger."""
-    serving = server(app).serve(sockets=[opened])
-    if sys.platform == "win32":
-        asyncio.run(serving)
-        return
-    import uvloop
+    """Serve until SIGINT or SIGTERM, then let the requests under way end and write the ledger.
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serving)
+    Raises:
+        LedgerError: the ledger cannot be opened.
+    """
+    serving = _start_and_serve(app, server(app), opened)
+    with opened:
+        if sys.platform == "win32":
+            asyncio.run(serving)
+            return
+        import uvloop
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serving)
