@@ -1,7 +1,8 @@
-"""The paper's tiers (appendix A) beside ours, from the human Arena votes that are to be had.
+"""The paper's tiers (appendix A) beside ours: from published Arena scores, and from human votes.
 
-The Arena scores from which the paper cut its tiers were not published with it. Ours come from 1,135 votes of 2023 on 29
-of its 64 models: what is compared is the order of the models, and who shares a tier with whom.
+The scores from which the paper cut its tiers were not published with it; those of August 2024 hold all its 64 models,
+most of them long retired by then. They also tell what it is that the paper's cut minimises. The votes are 1,135 of
+2023, on 29 of the 64 models.
 
 Run: python benchmarks/tiers.py --data DIR --out benchmarks/results/tiers.json
 """
@@ -13,33 +14,40 @@ import itertools
 import json
 import re
 from pathlib import Path
+from typing import get_args
+
+import numpy as np
 
 from turnout.data.battles import Battles
 from turnout.data.importers.arena import ArenaJson
 from turnout.data.importers.source import Reading
 from turnout.data.ratings import RatedModel, Ratings
+from turnout.data.tiers import Criterion, cut_into_tiers
 
-PAPER_TIERS = (
-    "gpt-4-0125-preview gpt-4-1106-preview",
-    "gpt-4-0314 gpt-4-0613 mistral-medium claude-1 qwen1.5-72b-chat",
-    "claude-2.0 mixtral-8x7b-instruct-v0.1 claude-2.1 gemini-pro-dev-api gpt-3.5-turbo-0314 gpt-3.5-turbo-0613 "
-    "gemini-pro gpt-3.5-turbo-0125 claude-instant-1 yi-34b-chat starling-lm-7b-alpha wizardlm-70b vicuna-33b "
-    "tulu-2-dpo-70b nous-hermes-2-mixtral-8x7b-dpo llama-2-70b-chat openchat-3.5",
-    "llama2-70b-steerlm-chat pplx-70b-online dolphin-2.2.1-mistral-7b gpt-3.5-turbo-1106 deepseek-llm-67b-chat "
-    "openhermes-2.5-mistral-7b openchat-3.5-0106 wizardlm-13b mistral-7b-instruct-v0.2 solar-10.7b-instruct-v1.0 "
-    "zephyr-7b-beta zephyr-7b-alpha codellama-34b-instruct mpt-30b-chat llama-2-13b-chat vicuna-13b qwen1.5-7b-chat "
-    "pplx-7b-online falcon-180b-chat llama-2-7b-chat guanaco-33b qwen-14b-chat",
-    "stripedhyena-nous-7b mistral-7b-instruct vicuna-7b qwen1.5-4b-chat palm-2",
-    "koala-13b chatglm3-6b gpt4all-13b-snoozy",
-    "mpt-7b-chat RWKV-4-Raven-14B chatglm2-6b alpaca-13b oasst-pythia-12b",
-    "fastchat-t5-3b chatglm-6b",
-    "dolly-v2-12b stablelm-tuned-alpha-7b",
-    "llama-13b",
-)
-"""Appendix A of the paper, best first."""
+PAPER = json.loads((Path(__file__).parent / "paper_tiers.json").read_text(encoding="utf-8"))
+"""The models of the paper with their tiers, and their scores in August 2024; says where both are from."""
 
 PAPER_NAMES = {"gpt-4": "gpt-4-0613", "gpt-3.5-turbo": "gpt-3.5-turbo-0613", "claude-2": "claude-2.0"}
 """Names of 2023 → the paper's. gpt-4 and gpt-3.5-turbo had two versions then, which the paper has in one tier each."""
+
+
+def from_scores(criterion: Criterion) -> dict[str, object]:
+    """Ten tiers cut from the published scores, and how many models are where the paper has them."""
+    models = PAPER["models"]
+    cut = cut_into_tiers(np.array([model["score"] for model in models], dtype=float), 10, criterion=criterion)
+    tier_of = {row: number for number, tier in enumerate(cut) for row in tier}
+    elsewhere = [
+        {"model": model["model"], "score": model["score"], "tier": tier_of[row], "paper_tier": model["tier"]}
+        for row, model in enumerate(models)
+        if tier_of[row] != model["tier"]
+    ]
+    return {
+        "models": len(models),
+        "in_the_papers_tier": len(models) - len(elsewhere),
+        "sizes": [len(tier) for tier in cut],
+        "papers_sizes": np.bincount([model["tier"] for model in models]).tolist(),
+        "elsewhere": elsewhere if len(elsewhere) <= 10 else f"{len(elsewhere)} models",
+    }
 
 
 def compare(models: tuple[RatedModel, ...], paper_tier: dict[str, int]) -> dict[str, object]:
@@ -79,12 +87,13 @@ def main() -> None:
     arguments = parser.parse_args()
     votes = Reading(ArenaJson(), arguments.data / "arena_human_2023" / "battles.jsonl.gz").to_memory().data
     assert isinstance(votes, Battles)
-    listed = {name: number for number, names in enumerate(PAPER_TIERS) for name in names.split()}
+    listed = {model["model"]: model["tier"] for model in PAPER["models"]}
     paper_tier = {name: listed[PAPER_NAMES.get(name, name)] for name in votes.models}
     n_tiers = len(set(paper_tier.values()))  # as many as the paper has among these models
     rated = Ratings.of(votes, n_tiers=n_tiers)
     result = {
         "command": "python benchmarks/tiers.py --data DIR --out benchmarks/results/tiers.json",
+        "from_published_scores": {criterion: from_scores(criterion) for criterion in get_args(Criterion)},
         "votes": len(votes),
         "n_tiers": n_tiers,
         "agreement": compare(rated.models, paper_tier),
@@ -101,9 +110,9 @@ def main() -> None:
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(result, indent=1)
-    text = re.sub(r'\{\s*"model":[^}]*\}', lambda model: " ".join(model[0].split()), text)
+    text = re.sub(r'\{\s*"model":[^}]*\}|\[[^\[\]{}]*\]', lambda row: " ".join(row[0].split()), text)
     arguments.out.write_text(text + "\n")
-    print(json.dumps(result["agreement"], indent=1))
+    print(text)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
 import itertools
+import json
+from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -6,26 +9,47 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnout.data.battles import Battles
-from turnout.data.tiers import Tiers, cut_into_tiers, lift
+from turnout.data.tiers import Criterion, Tiers, cut_into_tiers, lift
 from turnout.errors import DataError, EmptyDataError, InvalidValueError, UnknownNameError
 from turnout.types import ModelPair
 
-
-def spread(ratings: np.ndarray, tiers: list[list[int]]) -> float:
-    return sum(float(((ratings[tier] - ratings[tier].mean()) ** 2).sum()) for tier in tiers)
+PAPER = json.loads((Path(__file__).parents[2] / "benchmarks" / "paper_tiers.json").read_text())["models"]
 
 
-@given(st.lists(st.floats(-5, 5), min_size=2, max_size=8), st.data())
-def test_no_other_cut_has_less_variance(values: list[float], data: st.DataObject) -> None:
+def spread(ratings: np.ndarray, tiers: list[list[int]], criterion: str) -> float:
+    return sum(float(ratings[tier].var()) * (1 if criterion == "variance" else len(tier)) for tier in tiers)
+
+
+@given(st.lists(st.floats(-5, 5), min_size=2, max_size=8), st.sampled_from(get_args(Criterion)), st.data())
+def test_no_other_cut_has_less_spread(values: list[float], criterion: Criterion, data: st.DataObject) -> None:
     ratings = np.array(values)
     n_tiers = data.draw(st.integers(1, len(values)))
-    tiers = cut_into_tiers(ratings, n_tiers)
+    tiers = cut_into_tiers(ratings, n_tiers, criterion=criterion)
     assert sorted(itertools.chain(*tiers)) == list(range(len(values)))
     assert len(tiers) == n_tiers
     order = np.argsort(-ratings, kind="stable")
     for cuts in itertools.combinations(range(1, len(values)), n_tiers - 1):
         other = [part.tolist() for part in np.split(order, cuts)]
-        assert spread(ratings, tiers) <= spread(ratings, other) + 1e-9
+        assert spread(ratings, tiers, criterion) <= spread(ratings, other, criterion) + 1e-9
+
+
+def test_the_papers_tiers_come_out_of_published_scores() -> None:
+    """Appendix A, from the Arena scores of a few months later: 59 of 64 models are where the paper has them."""
+    scores = np.array([model["score"] for model in PAPER], dtype=float)
+    theirs = np.array([model["tier"] for model in PAPER])
+    ours = np.empty_like(theirs)
+    for number, tier in enumerate(cut_into_tiers(scores, 10)):
+        ours[tier] = number
+    assert len(theirs) == 64
+    assert (ours == theirs).sum() == 59
+    assert np.abs(ours - theirs).max() == 1
+    by_squares = cut_into_tiers(scores, 10, criterion="squares")
+    assert len(by_squares[2]) == 5  # the paper's third tier, its weak class, has 17
+
+
+def test_an_unknown_criterion_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'variance'"):
+        cut_into_tiers(np.arange(3.0), 2, criterion="varience")  # type: ignore[arg-type]
 
 
 def battles() -> Battles:

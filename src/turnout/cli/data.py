@@ -12,14 +12,14 @@ from turnout import registry
 from turnout.atomic_write import write_atomically
 from turnout.cli.contamination import decontaminate, similarity
 from turnout.cli.labels import golden, judge
-from turnout.cli.ratings import ratings
+from turnout.cli.ratings import CRITERION, ratings
 from turnout.cli.settings import parse_settings, set_option
 from turnout.data.battles import Battles
 from turnout.data.importers.source import Reading, Source
 from turnout.data.inspection import inspect_file, read_data
 from turnout.data.outcomes import Outcomes
 from turnout.data.split import split_rows
-from turnout.data.tiers import LIFTED_PAIR, Tiers, lift
+from turnout.data.tiers import LIFTED_PAIR, Criterion, Tiers, lift
 from turnout.errors import InvalidValueError
 from turnout.types import ModelPair
 
@@ -112,6 +112,7 @@ def battles(file: Path, pair: str, scale: float | None, out: Path) -> None:
 @data.command(epilog="Example: turnout data tiers votes.jsonl --tiers 5 --lift battles.jsonl")
 @FILE
 @click.option("--tiers", "n_tiers", default=10, show_default=True, help="How many tiers to cut the models into.")
+@CRITERION
 @click.option("--strong", default="0,1", show_default=True, metavar="TIERS", help="The strong tiers, best is 0.")
 @click.option("--weak", default="2", show_default=True, metavar="TIERS", help="The weak tiers.")
 @click.option("--strong-models", metavar="MODELS", help="The strong models by name, instead of tiers.")
@@ -125,6 +126,7 @@ def battles(file: Path, pair: str, scale: float | None, out: Path) -> None:
 def tiers(
     file: Path,
     n_tiers: int,
+    criterion: Criterion,
     strong: str,
     weak: str,
     strong_models: str | None,
@@ -136,7 +138,7 @@ def tiers(
 ) -> None:
     """Rate the models of a FILE of battles, cut them into tiers, and lift votes to one pair."""
     votes = Battles.read_jsonl(file)
-    cut = Tiers.of(votes, n_tiers)
+    cut = Tiers.of(votes, n_tiers, criterion=criterion)
     described: dict[str, Any] = cut.to_json()
     if out is not None:
         with write_atomically(out) as sink:

@@ -10,7 +10,7 @@ import numpy as np
 
 from turnout.data.battles import Battles
 from turnout.data.split import same_text
-from turnout.data.tiers import cut_into_tiers
+from turnout.data.tiers import Criterion, cut_into_tiers
 from turnout.errors import DataError, EmptyDataError, InvalidValueError, UnknownNameError
 from turnout.ranking import are_connected, fit_ratings, rate, win_matrix
 from turnout.types import JSON, FloatArray, IntArray
@@ -61,6 +61,7 @@ class Ratings:
         battles: Battles,
         *,
         n_tiers: int = 10,
+        criterion: Criterion = "variance",
         anchor: tuple[str, float] | None = None,
         n_replicates: int = DEFAULT_REPLICATES,
         seed: int = 0,
@@ -73,6 +74,7 @@ class Ratings:
         Args:
             battles: between any models; weights and graded shares count.
             n_tiers: into how many tiers the models are cut; with fewer models each is a tier.
+            criterion: what the cut into tiers minimises.
             anchor: a model and its rating, such as ("mixtral-8x7b", 1114); by default the mean is 1000.
             n_replicates: how many bootstrap draws, at least 2.
             seed: equal seeds give equal intervals.
@@ -80,7 +82,7 @@ class Ratings:
         Raises:
             EmptyDataError: there is no battle.
             DataError: no battle connects some of the models, or too few draws do.
-            UnknownNameError: the anchored model is in no battle.
+            UnknownNameError: the anchored model is in no battle, or there is no such criterion.
             InvalidValueError: a setting is out of its range.
         """
         if n_replicates < 2:
@@ -94,7 +96,7 @@ class Ratings:
         query = _numbered(battles)
         draws, n_unconnected = _draws(battles, models, a, b, query, n_replicates, seed)
         low, high = np.percentile(_on_elo_scale(draws, anchor, held), [2.5, 97.5], axis=0)
-        tiers = cut_into_tiers(ratings, min(n_tiers, len(models)))
+        tiers = cut_into_tiers(ratings, min(n_tiers, len(models)), criterion=criterion)
         tier_of = {model: number for number, tier in enumerate(tiers) for model in tier}
         met = np.bincount(a, minlength=len(models)) + np.bincount(b, minlength=len(models))
         return cls(

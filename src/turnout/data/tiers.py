@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -21,14 +22,28 @@ LIFTED_PAIR = ModelPair(strong="strong", weak="weak")
 """The pair that lifted battles are between, unless it is named."""
 
 
-def cut_into_tiers(ratings: FloatArray, n_tiers: int) -> list[list[int]]:
-    """The tiers, best first, as indices into the ratings, that minimise the squared distance to the tiers' means.
+Criterion = Literal["variance", "squares"]
+"""What a cut makes as small as it can.
+
+- `variance`: the sum of the tiers' variances, in which a tier of two counts as much as one of twenty. This is how the
+  paper's own tiers come about (benchmarks/tiers.py): many models stay together where they are dense.
+- `squares`: the sum of all models' squared distances from their tier's mean; the tiers are of more even width.
+"""
+
+
+def cut_into_tiers(ratings: FloatArray, n_tiers: int, *, criterion: Criterion = "variance") -> list[list[int]]:
+    """The tiers with the least spread, best first, as indices into the ratings.
 
     Exact: dynamic programming over the sorted ratings, O(n_tiers · n²).
 
     Args:
         ratings: shape (n,).
         n_tiers: from 1 to n.
+        criterion: how spread is measured.
+
+    Raises:
+        InvalidValueError: n_tiers is out of its range.
+        UnknownNameError: there is no such criterion.
 
     >>> import numpy as np
     >>> cut_into_tiers(np.array([0.0, 9.0, 5.1, 5.0]), 3)
@@ -38,8 +53,10 @@ def cut_into_tiers(ratings: FloatArray, n_tiers: int) -> list[list[int]]:
     n = len(ratings)
     if not 1 <= n_tiers <= n:
         raise InvalidValueError(f"n_tiers must be from 1 to the {n} models, got {n_tiers}.")
+    if criterion not in get_args(Criterion):
+        raise UnknownNameError("criterion", criterion, get_args(Criterion))
     order = np.argsort(-ratings, kind="stable")
-    spread = _spreads(ratings[order])
+    spread = _spreads(ratings[order], criterion)
     # best[e]: least total for the first e models; cuts[t][e]: where its last tier starts when there are t + 1 tiers.
     best = spread[0]
     cuts = [np.zeros(n + 1, dtype=np.int64)]
@@ -54,8 +71,8 @@ def cut_into_tiers(ratings: FloatArray, n_tiers: int) -> list[list[int]]:
     return [order[start:end].tolist() for start, end in itertools.pairwise(starts)]
 
 
-def _spreads(ratings: FloatArray) -> FloatArray:
-    """[s, e]: the squared distances of ratings s to e − 1 from their mean; infinite where s ≥ e, shape (n+1, n+1)."""
+def _spreads(ratings: FloatArray, criterion: Criterion) -> FloatArray:
+    """[s, e]: the spread of ratings s to e − 1; infinite where s ≥ e, shape (n+1, n+1)."""
     centred = ratings - ratings.mean()  # sums of squares of large numbers would lose digits
     sums = np.concatenate([[0.0], np.cumsum(centred)])
     squares = np.concatenate([[0.0], np.cumsum(centred**2)])
@@ -63,6 +80,8 @@ def _spreads(ratings: FloatArray) -> FloatArray:
     sizes = places[None, :] - places[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = (squares[None, :] - squares[:, None]) - (sums[None, :] - sums[:, None]) ** 2 / sizes
+        if criterion == "variance":
+            spread /= sizes
     return np.where(sizes > 0, np.maximum(spread, 0.0), np.inf)
 
 
@@ -76,7 +95,7 @@ class Tiers:
     """Name → rating, natural-log scale, mean 0."""
 
     @classmethod
-    def of(cls, battles: Battles, n_tiers: int = 10) -> Tiers:
+    def of(cls, battles: Battles, n_tiers: int = 10, *, criterion: Criterion = "variance") -> Tiers:
         """Tiers of all models in these battles, by their Bradley–Terry ratings.
 
         Raises:
@@ -88,7 +107,7 @@ class Tiers:
             raise EmptyDataError("There is no battle to rate models by.")
         models, a, b = battles.model_indices()
         ratings = rate(models, a, b, battles.share_a, battles.weight)
-        tiers = cut_into_tiers(ratings, n_tiers)
+        tiers = cut_into_tiers(ratings, n_tiers, criterion=criterion)
         return cls(
             models=tuple(tuple(models[index] for index in tier) for tier in tiers),
             ratings={model: float(rating) for model, rating in zip(models, ratings, strict=True)},
