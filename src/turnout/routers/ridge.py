@@ -12,6 +12,9 @@ from turnout.types import FloatArray
 
 Matrix = npt.NDArray[np.floating]
 
+FREE = 1e-9
+"""A penalty for parameters that are to be free, and finite all the same."""
+
 _NEWTON_STEPS = 25
 _CONJUGATE_STEPS = 200
 _TOLERANCE = 1e-8
@@ -74,44 +77,67 @@ def fit_ridge(x: Matrix, y: FloatArray, weights: FloatArray, strength: float) ->
 
 
 def fit_logistic(x: Matrix, y: FloatArray, weights: FloatArray, strength: float) -> LinearFit:
-    """The greatest weighted likelihood of soft targets y in [0, 1], less strength/2 · |coefficients|².
-
-    Newton's method; each step is solved by conjugate gradients, so that no d × d matrix is made.
-    """
-    scaled = weights / weights.mean()
+    """The greatest weighted likelihood of soft targets y in [0, 1], less strength/2 · |coefficients|²."""
     middle = np.average(x, axis=0, weights=weights)
     centred = x - middle
+    theta = maximise_likelihood(
+        lambda theta: centred @ theta[:-1] + theta[-1],
+        lambda rows: np.append(centred.T @ rows, rows.sum()),
+        y,
+        weights / weights.mean(),
+        penalty=np.append(np.full(x.shape[1], strength), FREE),
+    )
+    return LinearFit(theta[:-1], float(theta[-1] - middle @ theta[:-1]))
 
-    def forward(theta: FloatArray) -> FloatArray:
-        return np.asarray(centred @ theta[:-1] + theta[-1], dtype=np.float64)
 
-    def backward(rows: FloatArray) -> FloatArray:
-        return np.append(centred.T @ rows, rows.sum())
+def maximise_likelihood(
+    logits_of: Callable[[FloatArray], FloatArray],
+    gathered: Callable[[FloatArray], FloatArray],
+    y: FloatArray,
+    weights: FloatArray,
+    *,
+    penalty: FloatArray,
+    start: FloatArray | None = None,
+) -> FloatArray:
+    """The parameters with the greatest likelihood of soft targets under logits that are linear in them.
+
+    Newton's method; each step is solved by conjugate gradients, so that no matrix of parameters × parameters is made.
+
+    Args:
+        logits_of: parameters (p,) → logits (n,), linear.
+        gathered: its transpose, numbers for each row (n,) → sums for each parameter (p,).
+        y: shape (n,), in [0, 1].
+        weights: shape (n,), at least 0.
+        penalty: shape (p,), above 0: half of it times the parameter squared is taken off the likelihood.
+        start: shape (p,); zeros by default. A good one saves steps, and does not change what is found.
+    """
 
     def objective(theta: FloatArray) -> float:
-        logits = forward(theta)
+        logits = logits_of(theta)
         loss = np.logaddexp(0, logits) - y * logits
-        return float((scaled * loss).sum() + (penalty * theta * theta).sum() / 2)
+        return float((weights * loss).sum() + (penalty * theta * theta).sum() / 2)
 
-    penalty = np.append(np.full(x.shape[1], strength), 1e-9)  # the intercept is free, but finite
-    theta = np.zeros(x.shape[1] + 1)
+    theta = np.zeros(len(penalty)) if start is None else start
     now = objective(theta)
     for _ in range(_NEWTON_STEPS):
-        share = sigmoid(forward(theta))
-        gradient = backward(scaled * (share - y)) + penalty * theta
-        curvature = scaled * np.maximum(share * (1 - share), 1e-9)
+        share = sigmoid(logits_of(theta))
+        gradient = gathered(weights * (share - y)) + penalty * theta
+        curvature = weights * np.maximum(share * (1 - share), 1e-9)
 
         def times_hessian(v: FloatArray, curvature: FloatArray = curvature) -> FloatArray:
-            return backward(curvature * forward(v)) + penalty * v
+            return gathered(curvature * logits_of(v)) + penalty * v
 
         step = _solve(times_hessian, -gradient)
         length = 1.0
         while (then := objective(theta + length * step)) > now and length > 1e-6:
             length /= 2
-        if now - then <= _TOLERANCE * max(1.0, abs(now)):
+        if then >= now:
             break
+        settled = now - then <= _TOLERANCE * max(1.0, abs(now))
         theta, now = theta + length * step, then
-    return LinearFit(theta[:-1], float(theta[-1] - middle @ theta[:-1]))
+        if settled:
+            break
+    return theta
 
 
 def sigmoid(logits: FloatArray) -> FloatArray:
