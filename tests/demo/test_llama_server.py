@@ -50,3 +50,11 @@ async def test_both_answer_through_the_gateway_and_only_to_it(tmp_path: Path) ->
         assert row.cost_usd > 0
     assert "5" in report.rows[3].answer
     assert "\n" not in (answer.choices[0].message.content or "")
+
+
+async def test_servers_that_are_stopped_at_once_do_stop() -> None:
+    from turnout.demo.llama_server import local_models
+
+    for _ in range(3):
+        async with local_models(PAPER_PAIR):
+            pass

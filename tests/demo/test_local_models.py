@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,7 +27,7 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def llama(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """An xllamacpp that loads nothing, and keeps the settings it was given in `loaded`."""
+    """An xllamacpp that loads nothing, and keeps the settings it was given in `loaded`, requests in `answered`."""
     fake = ModuleType("xllamacpp")
 
     def parameters() -> SimpleNamespace:
@@ -36,10 +37,14 @@ def llama(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
         if Path(params.model.path).read_bytes() == b"no model":
             raise RuntimeError("Failed to init server")
         loaded.append(params)
-        return SimpleNamespace(listening_address=f"http://127.0.0.1:{len(loaded)}")
+        return SimpleNamespace(
+            listening_address=f"http://127.0.0.1:{len(loaded)}",
+            handle_chat_completions=lambda body, arrived: answered.append(json.loads(body)["max_tokens"]),
+        )
 
     loaded: list[SimpleNamespace] = []
-    vars(fake).update(CommonParams=parameters, Server=server, loaded=loaded)
+    answered: list[int] = []
+    vars(fake).update(CommonParams=parameters, Server=server, loaded=loaded, answered=answered)
     monkeypatch.setitem(sys.modules, "xllamacpp", fake)
     monkeypatch.delitem(sys.modules, "turnout.demo.llama_server", raising=False)
     yield fake
@@ -94,6 +99,7 @@ async def test_both_are_loaded_with_a_key_each_on_the_loopback(
     async with local_models(PAPER_PAIR) as (strong, weak):
         assert (strong.name, weak.name) == ("SmolLM2-135M", "Gemma-3-270M")
         assert (strong.base_url, weak.base_url) == ("http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1")
+    assert llama.answered == [1, 1]  # each was seen to run before it could be stopped
     first, second = llama.loaded
     assert first.api_keys == [strong.api_key]
     assert second.api_keys == [weak.api_key] != first.api_keys

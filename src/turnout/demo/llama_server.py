@@ -17,6 +17,7 @@ except ImportError as error:
     raise MissingExtraError("xllamacpp", extra="local-models", purpose="turnout demo --local-models") from error
 
 _CONTEXT_TOKENS = 2048
+_FIRST_TOKEN = '{"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}'
 _THREADS = 1  # llama.cpp's threads wait for each other in busy loops: on a machine at work two are slower than one
 
 
@@ -62,6 +63,9 @@ def _served(model: LocalModel, priced_as: str) -> Iterator[tuple[str, str, str]]
         server = xllamacpp.Server(params)
     except RuntimeError as error:
         raise ArtifactError(f"{path} cannot be loaded ({error}).") from error
+    # The constructor returns before the server's loop runs, and a server that is stopped in between waits for ever,
+    # whatever is pressed. Once a token has come out the loop runs.
+    server.handle_chat_completions(_FIRST_TOKEN, lambda answer: False)
     try:
         yield f"{server.listening_address}/v1", priced_as, key
     finally:
