@@ -109,7 +109,7 @@ async def test_rubbish_is_counted_and_kept_apart(
     assert "1 unjudged" in out
     assert "2 replies without a verdict were asked for again" in out
     assert len(Battles.read_jsonl(tmp_path / "battles.jsonl")) == 7
-    (row,) = read_rows(tmp_path / "battles.jsonl.unjudged.jsonl")
+    (row,) = read_rows(tmp_path / "battles.unjudged.jsonl")
     assert (row["id"], row["strong_first"]) == ("q4", None)
 
 

@@ -132,6 +132,37 @@ async def test_a_run_that_ends_early_still_does_what_is_stored(provider: Provide
     assert (asking.tally.stored, asking.tally.asked, len(provider.requests)) == (2, 0, 2)
 
 
+async def test_no_call_that_was_waiting_is_made_once_the_run_has_ended(provider: Provider, ask: Ask) -> None:
+    # Three calls at once: two wait for the provider's pause to end, while the third finds the key refused.
+    slow_refusal = plain(status="401 No")
+
+    async def refuse_late(*arguments: Any) -> None:
+        await asyncio.sleep(0.1)
+        await slow_refusal(*arguments)
+
+    busy = plain(status="429 Slow", headers=["Retry-After: 0.3"])
+    provider.script = [busy, busy, refuse_late]
+    _, error = await ask(concurrency=3)
+    assert isinstance(error, ConfigError)
+    assert len(provider.requests) == 3
+
+
+async def test_an_interrupted_call_counts_with_its_worst_case(provider: Provider, ask: Ask, tmp_path: Path) -> None:
+    async def hang(*_: object) -> None:
+        await asyncio.sleep(30)
+
+    provider.script = [plain(), hang]
+    task = asyncio.create_task(ask(["q1", "q2", "q3"], concurrency=1))
+    while len(provider.requests) < 2:
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [row.get("charged_usd", row.get("cost_usd")) for row in stored(tmp_path)] == [COST, WORST]
+    asking, error = await ask(["q1", "q2", "q3"])
+    assert (error, asking.tally.stored, asking.budget.spent_usd) == (None, 1, 3 * COST + WORST)
+
+
 async def test_without_usage_the_worst_case_is_charged_and_the_cost_unknown(
     provider: Provider, ask: Ask, tmp_path: Path
 ) -> None:

@@ -49,8 +49,17 @@ class AskingOptions:
         )
 
     def replies_path(self, out: Path) -> Path:
-        """The file named, or one beside OUT: `battles.jsonl` → `battles.replies.jsonl`."""
-        return self.replies or out.with_name(out.name.removesuffix(".gz").removesuffix(".jsonl") + ".replies.jsonl")
+        """The file named, or one beside OUT."""
+        return self.replies or beside(out, "replies")
+
+
+def beside(out: Path, what: str) -> Path:
+    """A file that goes with OUT.
+
+    >>> beside(Path("battles.jsonl.gz"), "replies").name
+    'battles.replies.jsonl'
+    """
+    return out.with_name(f"{out.name.removesuffix('.gz').removesuffix('.jsonl')}.{what}.jsonl")
 
 
 def asking_options(command: Command) -> Command:
@@ -60,7 +69,11 @@ def asking_options(command: Command) -> Command:
             click.option(
                 "--config", required=True, type=_FILE, help="The configuration (TOML) that declares the models."
             ),
-            click.option("--replies", type=_FILE, help="Where replies are kept; by default OUT.replies.jsonl."),
+            click.option(
+                "--replies",
+                type=_FILE,
+                help="Where replies are kept; by default battles.replies.jsonl beside battles.jsonl.",
+            ),
             click.option(
                 "--max-output-tokens", default=1024, show_default=True, help="The most that a reply may have."
             ),
@@ -115,7 +128,10 @@ def ask_with_bar(
     async def run() -> tuple[Tally, float, TurnoutError | None]:
         stopped: TurnoutError | None = None
         async with Asking(models, replies, settings) as asking:
-            spent = lambda _: f"${asking.budget.spent_usd:.2f}"  # noqa: E731
+
+            def spent(_: object) -> str:
+                return f"${asking.budget.spent_usd:.2f}"
+
             with click.progressbar(
                 length=n_items, label="asking", show_pos=True, file=sys.stderr, item_show_func=spent
             ) as bar:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from turnout.cli.asking import AskingOptions, asking_options
+from turnout.cli.asking import AskingOptions, asking_options, beside
 from turnout.data.jsonl import write_jsonl
 from turnout.errors import EmptyDataError, InvalidValueError
 from turnout.types import JSON, ModelPair
@@ -108,7 +108,7 @@ def judge(
     """Make judge labels: a model compares two answers to each of the QUESTIONS, in both orders.
 
     Verdicts that contradict each other are a tie. What cannot be read, even when asked again, is unjudged: it is
-    counted and kept in OUT.unjudged.jsonl. Every reply is kept as it comes, and the same command goes on after a kill.
+    counted and kept in a file beside OUT. Every reply is kept as it comes, and the same command goes on after a kill.
     """
     from turnout.cli.asking import ask_with_bar, described, failures, load_models
     from turnout.data.agreement import agreement
@@ -173,7 +173,7 @@ def judge(
 
 
 def _write_unjudged(found: Judgements, out: Path) -> None:
-    path = Path(f"{out}.unjudged.jsonl")
+    path = beside(out, "unjudged")
     # A file of an earlier run must not tell of pairs that are judged by now.
     if found.unjudged or path.exists():
         write_jsonl(path, found.unjudged_rows())

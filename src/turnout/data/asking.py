@@ -21,7 +21,7 @@ import orjson
 from turnout.chat_client import ChatClient, ConnectionPool, Retries, TimeLimits
 from turnout.config import ModelConfig
 from turnout.data.budget import Budget
-from turnout.data.rate_limit import RateLimit
+from turnout.data.rate_limit import RateLimit, Taken
 from turnout.data.replies import CallName, Replies, Reply
 from turnout.errors import (
     ConfigError,
@@ -226,16 +226,11 @@ class Asking:
         price = model.config.price
         worst_usd = 0.0 if price is None else price.cost_usd(*most_tokens)
         await self.budget.reserve(worst_usd)
-        # A broken connection or a silence may hide an answer that is billed; a status does not.
-        charged_usd = worst_usd
-        taken = None
+        charged_usd = 0.0
         try:
-            while (wait_s := model.not_before - time.monotonic()) > 0:
-                await asyncio.sleep(wait_s)
-            if model.tokens is not None:
-                taken = await model.tokens.take(float(sum(most_tokens)))
-            if model.requests is not None:
-                await model.requests.take()
+            taken = await self._turn(model, sum(most_tokens))
+            # A broken connection, a silence or an interruption may hide an answer that is billed; a status does not.
+            charged_usd = worst_usd
             reply = _read(await model.client.ask(body), model.config)
             if reply.cost_usd is not None:
                 charged_usd = reply.cost_usd
@@ -244,14 +239,27 @@ class Asking:
             self.replies.add(name, request, reply, charged_usd=None if price is None else charged_usd)
             self.tally.asked += 1
             return reply
-        except UpstreamError as error:
+        except (UpstreamError, asyncio.CancelledError) as error:
             if isinstance(error, UpstreamStatusError) or _never_connected(error):
                 charged_usd = 0.0
             if charged_usd:
-                self.replies.add_failure(name, request, _problem(error), charged_usd)
+                problem = str(error) if isinstance(error, UpstreamError) else "The run was interrupted."
+                self.replies.add_failure(name, request, problem, charged_usd)
             raise
         finally:
             self.budget.settle(worst_usd, charged_usd)
+
+    async def _turn(self, model: _Model, most_tokens: int) -> Taken | None:
+        """Wait until the model may be asked; gives the tokens that were taken for it."""
+        while (wait_s := model.not_before - time.monotonic()) > 0:
+            await asyncio.sleep(wait_s)
+        taken = None if model.tokens is None else await model.tokens.take(float(most_tokens))
+        if model.requests is not None:
+            await model.requests.take()
+        # The run may have ended in the meantime.
+        if self._stopped_by is not None:
+            raise _StoppedError
+        return taken
 
     def _wait_s(self, error: UpstreamError, retry: int) -> float | None:
         if isinstance(error, UpstreamStatusError):
@@ -345,7 +353,7 @@ def _count(usage: Mapping[str, Any], key: str) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def _never_connected(error: UpstreamError) -> bool:
+def _never_connected(error: BaseException) -> bool:
     return isinstance(error, UpstreamUnreachableError) and isinstance(error.__cause__, aiohttp.ClientConnectorError)
 
 

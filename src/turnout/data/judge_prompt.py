@@ -78,16 +78,20 @@ def ask_again_messages(messages: Messages, reply: str, *, graded: bool = False) 
 def read_verdict(reply: str, *, graded: bool = False) -> float | None:
     """The first answer's share by the last line of a judge's reply, or None if that line is no verdict.
 
-    Signs of emphasis around it and a full stop are passed over; anything else is not.
+    Signs of emphasis around it and a full stop are passed over; anything else is not. A reply with another verdict
+    besides is None too: weak judges repeat the forms that they were offered.
 
     >>> read_verdict("The first is wrong.\\n\\n**Verdict: 2**"), read_verdict("Verdict: 1>2", graded=True)
     (0.0, 0.75)
     >>> read_verdict("Verdict: 1\\nI hope this helps!"), read_verdict("Verdict: 1 or 2"), read_verdict("Verdict: 1>2")
     (None, None, None)
     """
-    last = reply.rstrip().rpartition("\n")[2]
-    match = _VERDICT_LINE.fullmatch(last) if len(last) <= _LONGEST_LINE else None
-    return None if match is None else (GRADED_VERDICTS if graded else VERDICTS).get(match[1].lower())
+    lines = reply.rstrip().split("\n")
+    found = [_VERDICT_LINE.fullmatch(line) if len(line) <= _LONGEST_LINE else None for line in lines]
+    last = found[-1]
+    if last is None or len({match[1].lower() for match in found if match}) > 1:
+        return None
+    return (GRADED_VERDICTS if graded else VERDICTS).get(last[1].lower())
 
 
 def _form(graded: bool) -> str:
