@@ -116,7 +116,7 @@ def test_old_entries_go_with_their_feedback(database: Database, monkeypatch: pyt
     write(database, [replace(ENTRY, id=f"dec-{day}", time=day * DAY_S) for day in range(7)])
     with closing(open_ledger(database)) as connection:
         for id in ("dec-1", "dec-6"):
-            connection.execute("INSERT INTO feedback (decision_id, time, score) VALUES (?, ?, ?)", (id, 1.0, 1.0))
+            connection.execute("INSERT INTO feedback VALUES (?, 'score', ?, ?, NULL)", (id, 1.0, 1.0))
         assert delete_before(connection, 5 * DAY_S) == 5
         assert [id for (id,) in connection.execute("SELECT id FROM decisions ORDER BY number")] == ["dec-5", "dec-6"]
         assert connection.execute("SELECT decision_id FROM feedback") == [("dec-6",)]

@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "collect": "turnout.cli.collect:collect",
     "evaluate": "turnout.cli.evaluate:evaluate",
     "keys": "turnout.cli.keys:keys",
+    "logs": "turnout.cli.logs:logs",
     "route": "turnout.cli.route:route",
     "serve": "turnout.cli.serve:serve",
     "train": "turnout.cli.train:train",

@@ -35,6 +35,7 @@ from turnout.gateway.choosing import Chooser
 from turnout.gateway.counters import Counters
 from turnout.gateway.database import open_database
 from turnout.gateway.errors import RequestError, unknown_model
+from turnout.gateway.feedback import FeedbackEndpoint
 from turnout.gateway.keyed_access import KeyedAccess
 from turnout.gateway.ledger import Ledger
 from turnout.gateway.ledger_calls import LedgerCalls
@@ -118,6 +119,9 @@ class Gateway:
             "/v1/models": ("GET", self._list_models),
             "/healthz": ("GET", self._health),
         }
+        if self._calls is not None:
+            feedback = FeedbackEndpoint(self.access, self._calls, lambda: self.routes.models.keys())
+            self._handlers["/v1/feedback"] = ("POST", feedback)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""

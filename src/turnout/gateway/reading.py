@@ -32,14 +32,14 @@ class Selection:
     """Only those whose client saw no 200, or whose stream broke."""
 
     def where(self) -> tuple[str, list[Any]]:
-        """A condition in SQL, and its values."""
+        """A condition on `decisions` in SQL, and its values."""
         conditions, values = [], []
         for condition, value in (
-            ("route = ?", self.route),
-            ("model = ?", self.model),
-            ("key_id = ?", self.key_id),
-            ("time >= ?", self.since),
-            ("time < ?", self.until),
+            ("decisions.route = ?", self.route),
+            ("decisions.model = ?", self.model),
+            ("decisions.key_id = ?", self.key_id),
+            ("decisions.time >= ?", self.since),
+            ("decisions.time < ?", self.until),
         ):
             if value is not None:
                 conditions.append(condition)
@@ -63,7 +63,7 @@ def read_entries(place: str | Path | Database, selection: Selection = ALL) -> It
         for row in connection.stream(
             f"SELECT {', '.join(COLUMNS)} FROM decisions WHERE {where} ORDER BY number", values
         ):
-            yield _entry(row)
+            yield entry_of(row)
 
 
 def last_entries(
@@ -75,13 +75,13 @@ def last_entries(
         f"SELECT number, {', '.join(COLUMNS)} FROM decisions WHERE {where} AND number > ? ORDER BY number DESC LIMIT ?",
         [*values, after, count],
     )
-    return [(row[0], _entry(row[1:])) for row in reversed(rows)]
+    return [(row[0], entry_of(row[1:])) for row in reversed(rows)]
 
 
 def find_entry(connection: Connection, id: str) -> Entry | None:
     """The entry with this decision id."""
     rows = connection.execute(f"SELECT {', '.join(COLUMNS)} FROM decisions WHERE id = ?", (id,))
-    return _entry(rows[0]) if rows else None
+    return entry_of(rows[0]) if rows else None
 
 
 def read_queries(place: str | Path | Database, selection: Selection = ALL) -> list[str]:
@@ -177,6 +177,7 @@ def _database(place: str | Path | Database) -> Database:
     return open_database(place) if isinstance(place, str | Path) else place
 
 
-def _entry(row: tuple[Any, ...]) -> Entry:
+def entry_of(row: tuple[Any, ...]) -> Entry:
+    """The entry in a row of the columns `COLUMNS`."""
     values = dict(zip(COLUMNS, row, strict=True))
     return Entry(**{**values, "stream": bool(values["stream"])})

@@ -47,21 +47,19 @@ def create_decisions(connection: Connection, database: Database) -> None:
 
 
 def create_feedback(connection: Connection, database: Database) -> None:
-    """What clients said of answers: see `turnout.gateway.feedback.Feedback`."""
+    """What clients said of answers, the latest of each kind: see `turnout.gateway.feedback.Feedback`."""
     connection.execute(
-        f"""
+        """
         CREATE TABLE feedback (
-            number {database.identity},
             decision_id TEXT NOT NULL,
+            kind TEXT NOT NULL,
             time DOUBLE PRECISION NOT NULL,
-            key_id TEXT,
             score DOUBLE PRECISION,
             preferred TEXT,
-            share DOUBLE PRECISION
+            PRIMARY KEY (decision_id, kind)
         )
         """
     )
-    connection.execute("CREATE INDEX feedback_by_decision ON feedback (decision_id)")
 
 
 def create_client_keys(connection: Connection, database: Database) -> None:
