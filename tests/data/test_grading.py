@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from turnout.data.grading import GRADERS, load_grader, normalised, read_letter, read_number
@@ -139,6 +139,7 @@ def test_thousands_separators_change_nothing(value: int) -> None:
     assert read_number(f"So it is {value:,}.") == value
 
 
+@example('0:\r"', CITIES)
 @given(st.text(max_size=300), st.sampled_from([CITIES, ("x", "y")]))
 def test_any_text_is_read_without_an_error(text: str, choices: tuple[str, ...]) -> None:
     letter = read_letter(text, choices)

@@ -328,12 +328,13 @@ def normalised(text: str) -> str:
     """
     words = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
     start, end = 0, len(words)
-    while start < end and _is_punctuation(words[start]):
+    while start < end and _is_at_an_end_for_nothing(words[start]):
         start += 1
-    while end > start and _is_punctuation(words[end - 1]):
+    while end > start and _is_at_an_end_for_nothing(words[end - 1]):
         end -= 1
-    return words[start:end].strip()
+    return words[start:end]
 
 
-def _is_punctuation(character: str) -> bool:
-    return unicodedata.category(character).startswith("P") and character not in "%#&@"
+def _is_at_an_end_for_nothing(character: str) -> bool:
+    """White space and punctuation, but for signs that mean something at the end of an answer."""
+    return character == " " or (unicodedata.category(character).startswith("P") and character not in "%#&@")
