@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -12,6 +13,9 @@ from asking_runs import answers_by, asked, read_rows, start, until, write_config
 from scripted_provider import Provider, plain
 
 from turnout import Outcomes
+from turnout.data.grading import GRADERS
+from turnout.data.questions import Question
+from turnout.evaluation.collect import prompt_of
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -82,6 +86,37 @@ async def test_a_kill_in_mid_run_loses_no_answer(provider: Provider, command: li
     assert len(Counter(asked(provider))) == 16
     outcomes = Outcomes.read_jsonl(tmp_path / "outcomes.jsonl")
     assert outcomes.scores.tolist() == [[1.0, float(n <= 3)] for n in range(8)]
+
+
+async def test_an_interruption_says_that_all_is_kept(provider: Provider, command: list[object], tmp_path: Path) -> None:
+    provider.default = answers_by(add_up, after_s=0.05)
+    replies = tmp_path / "outcomes.replies.jsonl"
+    process = await start(*command, "--concurrency", 1)
+    await until(lambda: replies.exists() and replies.read_bytes().count(b"\n") >= 2)
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert process.returncode == 1
+    assert b"Interrupted. What was answered is kept" in err
+    assert b"Traceback" not in err
+    # The call that was under way may be billed: it counts with its worst case.
+    *kept, last = read_rows(replies)
+    assert all("reply" in row for row in kept)
+    assert last["failed"] == "The run was interrupted."
+
+
+async def test_a_dry_run_asks_nothing_and_names_the_worst_case(
+    provider: Provider, command: list[object], tmp_path: Path, run: Run
+) -> None:
+    code, out, _ = await asyncio.to_thread(run, *command, "--max-output-tokens", 100, "--dry-run")
+    # A prompt has 76 bytes and 32 around them; big has a price of 0.001 a token, small of 0.0001.
+    assert len(prompt_of(Question("q1", "1 + 1?"), GRADERS["number"].instruction)) == 76
+    assert (code, out) == (0, f"16 calls to make, 0 replies stored; at most ${8 * 208 * 0.0011:.3g}\n")
+    assert provider.requests == []
+    assert not (tmp_path / "outcomes.jsonl").exists()
+    await asyncio.to_thread(run, *command, "--max-output-tokens", 100)
+    arguments = [*command, "--max-output-tokens", 100, "--model", "free", "--dry-run"]
+    _, out, _ = await asyncio.to_thread(run, *arguments)
+    assert out == "8 calls to make, 16 replies stored; at most $0; no price for free\n"
 
 
 async def test_a_half_written_line_is_dropped_and_said(

@@ -148,6 +148,15 @@ async def test_the_budget_ends_the_run_and_the_same_command_goes_on(
     assert len(provider.requests) == 16
 
 
+async def test_a_dry_run_counts_both_orders_and_a_second_question_each(
+    provider: Provider, command: list[object], run: Run
+) -> None:
+    code, out, _ = await asyncio.to_thread(run, *command, "--dry-run")
+    assert code == 0
+    assert out.startswith("32 calls to make, 0 replies stored; at most $")
+    assert provider.requests == []
+
+
 async def test_answers_come_from_collect_and_from_the_model(
     provider: Provider, command: list[object], tmp_path: Path, run: Run
 ) -> None:

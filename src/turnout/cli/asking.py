@@ -35,6 +35,7 @@ class AskingOptions:
     requests_per_minute: int | None
     tokens_per_minute: int | None
     budget_usd: float | None
+    dry_run: bool
 
     def settings(self, config: Config) -> AskingSettings:
         """As the engine wants it."""
@@ -46,6 +47,7 @@ class AskingOptions:
             body={"max_tokens": self.max_output_tokens, "temperature": 0, **_fields(self.body)},
             limits=config.upstream.limits,
             max_answer_bytes=config.upstream.max_answer_bytes,
+            dry_run=self.dry_run,
         )
 
     def replies_path(self, out: Path) -> Path:
@@ -87,6 +89,9 @@ def asking_options(command: Command) -> Command:
             click.option("--requests-per-minute", type=int, help="For each model, in any 60 seconds."),
             click.option("--tokens-per-minute", type=int, help="For each model, in any 60 seconds, read and written."),
             click.option("--budget-usd", type=float, help="The most that all replies in the file may cost together."),
+            click.option(
+                "--dry-run", is_flag=True, help="Ask nothing: say how many calls there are, and at what price."
+            ),
         ]
     ):
         command = option(command)
@@ -141,7 +146,21 @@ def ask_with_bar(
                     stopped = error
             return asking.tally, asking.budget.spent_usd, stopped
 
-    return asyncio.run(run())
+    try:
+        return asyncio.run(run())
+    except KeyboardInterrupt:
+        click.echo(f"\nInterrupted. What was answered is kept in {replies.path}; the same command goes on.", err=True)
+        raise
+
+
+def dry_run_text(tally: Tally, models: Sequence[ModelConfig]) -> str:
+    """What a run would do, in one line."""
+    line = f"{tally.would_ask:,} calls to make, {tally.stored:,} replies stored"
+    if priced := [model for model in models if model.price is not None]:
+        line += f"; at most ${tally.would_cost_usd:.3g}"
+    if unpriced := [model.name for model in models if model not in priced]:
+        line += f"; no price for {', '.join(unpriced)}"
+    return line
 
 
 def failures(tally: Tally) -> UpstreamError | None:

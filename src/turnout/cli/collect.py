@@ -42,7 +42,7 @@ def collect(
     Every answer is kept in the replies file as it comes. A run that was killed, or ended at its budget, goes on with
     the same command and asks only what is missing.
     """
-    from turnout.cli.asking import ask_with_bar, described, failures, load_models
+    from turnout.cli.asking import ask_with_bar, described, dry_run_text, failures, load_models
     from turnout.data.golden import check_key, grade_answers
     from turnout.data.grading import load_grader
     from turnout.data.questions import read_questions
@@ -64,6 +64,9 @@ def collect(
 
     with Replies(told.replies_path(out)) as replies:
         tally, spent_usd, stopped = ask_with_bar(chosen, replies, settings, len(asked) * len(names), work)
+        if told.dry_run:
+            click.echo(dry_run_text(tally, chosen))
+            return
         stopped = stopped or failures(tally)
         answered = collecting.answered(asked, names, replies)
     if stopped is not None and not any(question.answers for question in answered):

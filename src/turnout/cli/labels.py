@@ -110,7 +110,7 @@ def judge(
     Verdicts that contradict each other are a tie. What cannot be read, even when asked again, is unjudged: it is
     counted and kept in a file beside OUT. Every reply is kept as it comes, and the same command goes on after a kill.
     """
-    from turnout.cli.asking import ask_with_bar, described, failures, load_models
+    from turnout.cli.asking import ask_with_bar, described, dry_run_text, failures, load_models
     from turnout.data.agreement import agreement
     from turnout.data.battles import Battles
     from turnout.data.judge import Judge, Judgements
@@ -142,6 +142,9 @@ def judge(
 
     with Replies(told.replies_path(out)) as replies:
         tally, spent_usd, stopped = ask_with_bar(models, replies, settings, len(comparable), work)
+    if told.dry_run:
+        click.echo(dry_run_text(tally, models))
+        return
     stopped = stopped or failures(tally)
     _write_unjudged(found, out)
     if stopped is not None and not found.judged:

@@ -50,6 +50,9 @@ _NEVER_RIGHT = {
 
 _EXCERPT_CHARACTERS = 200
 
+_FILLER = "word "
+"""What stands for a token of a reply in a dry run, where a later call quotes it."""
+
 
 class _StoppedError(TurnoutError):
     """The run has ended: what is not stored is not asked."""
@@ -74,6 +77,8 @@ class AskingSettings:
     max_answer_bytes: int = 32 << 20
     most_failures_in_a_row: int = 20
     """After so many, retries not counted, the run ends: the provider is not there."""
+    dry_run: bool = False
+    """Make no call: count those that would be made, and their worst case, in the tally."""
 
     def __post_init__(self) -> None:
         for name in ("concurrency", "requests_per_minute", "tokens_per_minute", "most_failures_in_a_row"):
@@ -116,6 +121,10 @@ class Tally:
     retries: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     """Model and problem → calls given up for it, retries included. The next run makes them again."""
+    would_ask: int = 0
+    """Calls that a dry run did not make."""
+    would_cost_usd: float = 0.0
+    """The most that they might have cost, of the models that have a price."""
 
     @property
     def n_failed(self) -> int:
@@ -195,6 +204,10 @@ class Asking:
         if (stored := self.replies.get(name, request)) is not None:
             self.tally.stored += 1
             return stored
+        if self.settings.dry_run:
+            self.tally.would_ask += 1
+            self.tally.would_cost_usd += self._worst_case(model, messages)[1]
+            return Reply(f"{name.model}: " + _FILLER * (self.settings.most_output_tokens or 0))
         if self._stopped_by is not None:
             raise _StoppedError
         retry = 0
@@ -222,13 +235,11 @@ class Asking:
 
     async def _try(self, model: _Model, name: CallName, request: str, body: Mapping[str, Any]) -> Reply:
         """One call: set its worst case aside, wait for its turn, ask, store, settle."""
-        most_tokens = _most_input_tokens(body["messages"]), self.settings.most_output_tokens or 0
-        price = model.config.price
-        worst_usd = 0.0 if price is None else price.cost_usd(*most_tokens)
+        most_tokens, worst_usd = self._worst_case(model, body["messages"])
         await self.budget.reserve(worst_usd)
         charged_usd = 0.0
         try:
-            taken = await self._turn(model, sum(most_tokens))
+            taken = await self._turn(model, most_tokens)
             # A broken connection, a silence or an interruption may hide an answer that is billed; a status does not.
             charged_usd = worst_usd
             reply = _read(await model.client.ask(body), model.config)
@@ -236,7 +247,7 @@ class Asking:
                 charged_usd = reply.cost_usd
             if model.tokens is not None and taken is not None and reply.input_tokens is not None:
                 model.tokens.correct(taken, float(reply.input_tokens + (reply.output_tokens or 0)))
-            self.replies.add(name, request, reply, charged_usd=None if price is None else charged_usd)
+            self.replies.add(name, request, reply, charged_usd=charged_usd if model.config.price else None)
             self.tally.asked += 1
             return reply
         except (UpstreamError, asyncio.CancelledError) as error:
@@ -248,6 +259,11 @@ class Asking:
             raise
         finally:
             self.budget.settle(worst_usd, charged_usd)
+
+    def _worst_case(self, model: _Model, messages: Messages) -> tuple[int, float]:
+        """The most tokens that a call may take, and the most US dollars; 0 dollars without a price."""
+        tokens = _most_input_tokens(messages), self.settings.most_output_tokens or 0
+        return sum(tokens), 0.0 if model.config.price is None else model.config.price.cost_usd(*tokens)
 
     async def _turn(self, model: _Model, most_tokens: int) -> Taken | None:
         """Wait until the model may be asked; gives the tokens that were taken for it."""
