@@ -3,7 +3,7 @@ import pytest
 
 from turnout.data.battles import Battles
 from turnout.errors import InvalidValueError
-from turnout.routers.distinct_queries import DistinctQueries
+from turnout.routers.distinct_queries import DistinctQueries, held_out_folds
 from turnout.types import ModelPair
 
 PAIR = ModelPair("big", "small")
@@ -27,10 +27,14 @@ def test_battles_of_other_models_are_refused() -> None:
         DistinctQueries.of(battles)
 
 
-def test_folds_are_of_equal_size_and_seeded() -> None:
-    battles = Battles.from_columns([f"q{row}" for row in range(103)], "big", "small", [1.0] * 103, pair=PAIR)
-    known = DistinctQueries.of(battles)
-    folds = known.folds(5, seed=1)
-    assert sorted(np.bincount(folds).tolist()) == [20, 20, 21, 21, 21]
-    np.testing.assert_array_equal(folds, known.folds(5, seed=1))
-    assert not np.array_equal(folds, known.folds(5, seed=2))
+def test_every_query_is_held_out_once_where_there_are_few() -> None:
+    folds = held_out_folds(103, seed=1)
+    assert sorted(int(fold.sum()) for fold in folds) == [20, 20, 21, 21, 21]
+    np.testing.assert_array_equal(np.sum(folds, axis=0), np.ones(103))
+    np.testing.assert_array_equal(folds, held_out_folds(103, seed=1))
+    assert not np.array_equal(folds, held_out_folds(103, seed=2))
+
+
+@pytest.mark.parametrize(("n_queries", "n_folds"), [(9, 0), (10, 5), (2_500, 4), (10_000, 1), (60_000, 1)])
+def test_large_data_is_held_out_once(n_queries: int, n_folds: int) -> None:
+    assert len(held_out_folds(n_queries, seed=0)) == n_folds

@@ -11,9 +11,9 @@ from turnout.routers.factor_training import (
     first_factors,
     line_of_pair,
     loss_and_gradients,
-    sigmoid,
     summed_loss,
 )
+from turnout.routers.sigmoid import sigmoid
 
 RANDOM = np.random.default_rng(0)
 N_MODELS, N_INPUTS = 4, 5

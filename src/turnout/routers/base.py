@@ -192,6 +192,13 @@ def check_trainable(battles: Battles) -> ModelPair:
     return battles.pair
 
 
+def check_known(pair: ModelPair, models: Sequence[str], kind: str) -> None:
+    """Raise UnknownNameError unless both models are among these, which are of this kind ("model in these battles")."""
+    for name in (pair.strong, pair.weak):
+        if name not in models:
+            raise UnknownNameError(kind, name, models)
+
+
 @runtime_checkable
 class KnowsModels(Protocol):
     """A router that has learned about models, and can score any pair of them."""

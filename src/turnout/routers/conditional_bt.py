@@ -10,17 +10,16 @@ import numpy as np
 
 from turnout import ranking
 from turnout.data.battles import Battles
-from turnout.data.split import same_text
-from turnout.errors import InvalidValueError, UnknownNameError
-from turnout.routers.base import Router, check_fitted, check_trainable
-from turnout.routers.ridge import maximise_likelihood, sigmoid
-from turnout.types import BoolArray, Encoder, FloatArray, IntArray, ModelPair, VectorArray
+from turnout.errors import InvalidValueError
+from turnout.routers.base import Router, check_fitted, check_known, check_trainable
+from turnout.routers.distinct_queries import distinct_texts, held_out_folds
+from turnout.routers.ridge import maximise_likelihood
+from turnout.routers.sigmoid import sigmoid
+from turnout.types import BoolArray, Encoder, FloatArray, IntArray, ModelPair
 
-STRENGTH_CHOICES = (300.0, 100.0, 30.0, 10.0, 3.0, 1.0)
+STRENGTH_CHOICES = (3_000.0, 1_000.0, 300.0, 100.0, 30.0, 10.0, 3.0)
 
 _RATING_RIDGE = 0.01  # keeps the rating of a model that won everything finite
-_N_FOLDS = 5
-_HELD_OUT = 2_000  # queries are enough to choose one number: with many battles, one fold of them
 
 
 class ConditionalBradleyTerry(Router):
@@ -72,12 +71,11 @@ class ConditionalBradleyTerry(Router):
         if self.strength is not None and not 0 < self.strength < math.inf:
             raise InvalidValueError(f"strength must be above 0, or None to have it chosen, got {self.strength}.")
         models, a, b = battles.model_indices()
-        for name in (pair.strong, pair.weak):
-            if name not in models:
-                raise UnknownNameError("model in these battles", name, models)
+        check_known(pair, models, "model in these battles")
         weight = battles.weight / battles.weight.mean()
         ratings = ranking.rate(models, a, b, battles.share_a, weight, ridge=_RATING_RIDGE)
-        vectors, row = _distinct_vectors(battles.queries, self.encoder)
+        texts, row = distinct_texts(battles.queries)
+        vectors = self.encoder.encode(texts)
         self.middle_ = vectors[row].mean(axis=0, dtype=np.float64)
         task = _Task(vectors - self.middle_, row, a, b, battles.share_a, weight, ratings)
         self.strength_ = self._choose_strength(task) if self.strength is None else float(self.strength)
@@ -94,41 +92,20 @@ class ConditionalBradleyTerry(Router):
         """
         check_fitted(self, "slopes_", "pair_")
         asked = pair or self.pair_
-        for name in (asked.strong, asked.weak):
-            if name not in self.models_:
-                raise UnknownNameError("model that this router knows", name, self.models_)
+        check_known(asked, self.models_, "model that this router knows")
         strong, weak = self.models_.index(asked.strong), self.models_.index(asked.weak)
         slope = self.slopes_[strong] - self.slopes_[weak]
         offset = self.ratings_[strong] - self.ratings_[weak] - float((self.middle_ * slope).sum())
         # einsum sums each row alike in a batch of one and in a batch of a thousand.
-        return sigmoid(np.einsum("ij,j->i", self.encoder.encode(queries).astype(np.float64), slope) + offset)
+        vectors = self.encoder.encode(queries).astype(np.float64)
+        win_rates: FloatArray = sigmoid(np.einsum("ij,j->i", vectors, slope) + offset)
+        return win_rates
 
     def _choose_strength(self, task: _Task) -> float:
-        n_queries = len(task.vectors)
-        if n_queries < 2 * _N_FOLDS:
-            return STRENGTH_CHOICES[0]
-        fold = np.random.default_rng(self.seed).permutation(n_queries) % _N_FOLDS
-        n_held_out = 0
         losses = np.zeros(len(STRENGTH_CHOICES))
-        for number in range(_N_FOLDS):
-            held_out = (fold == number)[task.row]
-            losses += task.losses_on(held_out, STRENGTH_CHOICES)
-            n_held_out += int((fold == number).sum())
-            if n_held_out >= _HELD_OUT:
-                break
-        return STRENGTH_CHOICES[int(np.argmin(losses))]
-
-
-def _distinct_vectors(queries: Sequence[str], encoder: Encoder) -> tuple[VectorArray, IntArray]:
-    """(vectors of the distinct queries, each battle's row in them)."""
-    row_of: dict[str, int] = {}
-    texts: list[str] = []
-    rows = np.empty(len(queries), dtype=np.int64)
-    for number, query in enumerate(queries):
-        rows[number] = row_of.setdefault(same_text(query), len(texts))
-        if rows[number] == len(texts):
-            texts.append(query)
-    return encoder.encode(texts), rows
+        for held_out in held_out_folds(len(task.vectors), seed=self.seed):
+            losses += task.losses_on(held_out[task.row], STRENGTH_CHOICES)
+        return STRENGTH_CHOICES[int(np.argmin(losses))]  # the greatest, if there were none
 
 
 class _Task:

@@ -11,6 +11,7 @@ import numpy as np
 
 from turnout.encoders.base import unit_rows
 from turnout.errors import InvalidValueError
+from turnout.routers.sigmoid import sigmoid
 from turnout.types import FloatArray, IntArray, VectorArray
 
 Factors = dict[str, VectorArray]
@@ -194,15 +195,6 @@ def summed_loss(factors: Factors, data: Comparisons, *, normalise_models: bool) 
 def cross_entropy(scores: Any, share: Any) -> Any:
     """−share · ln sigmoid(score) − (1 − share) · ln(1 − sigmoid(score)), elementwise."""
     return np.logaddexp(0, scores) - share * scores
-
-
-def sigmoid(scores: Any) -> Any:
-    """1 / (1 + e^−score), elementwise, in [0, 1], without overflow.
-
-    >>> sigmoid(np.array([-1e9, 0.0, 1e9])).tolist()
-    [0.0, 0.5, 1.0]
-    """
-    return 0.5 * (1 + np.tanh(0.5 * scores))
 
 
 def line_of_pair(factors: Factors, strong: int, weak: int) -> tuple[FloatArray, float]:

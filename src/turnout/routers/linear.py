@@ -15,7 +15,8 @@ from turnout.routers.base import Router, check_fitted, check_trainable
 from turnout.routers.distinct_queries import DistinctQueries
 from turnout.routers.form_features import form_features
 from turnout.routers.hashed_words import HashedWords
-from turnout.routers.ridge import choose_strength, fit_logistic, fit_ridge, sigmoid
+from turnout.routers.ridge import choose_strength, fit_logistic, fit_ridge
+from turnout.routers.sigmoid import sigmoid
 from turnout.types import Encoder, FloatArray, VectorArray
 
 Link = Literal["identity", "logistic"]
@@ -128,7 +129,8 @@ class Linear(Router):
                 scores[row] += (values * weights[columns]).sum()
         if "form" in self.weights_:
             scores += np.einsum("ij,j->i", self._form(queries), self.weights_["form"])
-        return sigmoid(scores) if self.link == "logistic" else np.clip(scores, 0.0, 1.0)
+        win_rates: FloatArray = sigmoid(scores) if self.link == "logistic" else np.clip(scores, 0.0, 1.0)
+        return win_rates
 
     def _blocks(self, queries: Sequence[str]) -> dict[str, VectorArray]:
         """Features → shape (n_queries, n_features), float32; see `fit`."""

@@ -21,10 +21,10 @@ from turnout.routers.factor_training import (
     Factors,
     Recipe,
     line_of_pair,
-    sigmoid,
     summed_loss,
     train_factors,
 )
+from turnout.routers.sigmoid import sigmoid
 from turnout.types import JSON, Encoder, FloatArray, IntArray, ModelPair
 
 Ties = Literal["soft", "drop"]

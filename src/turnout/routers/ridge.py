@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from turnout.routers.sigmoid import sigmoid
 from turnout.types import FloatArray
 
 Matrix = npt.NDArray[np.floating]
@@ -138,11 +139,6 @@ def maximise_likelihood(
         if settled:
             break
     return theta
-
-
-def sigmoid(logits: FloatArray) -> FloatArray:
-    """1 / (1 + exp(−logits)), without overflow."""
-    return 0.5 * (1 + np.tanh(logits / 2))
 
 
 def _centred(x: Matrix, weights: FloatArray) -> FloatArray:
