@@ -25,6 +25,9 @@ from turnout.types import ModelPair
 QueryText = Literal["full", "hash", "off"]
 """What the ledger keeps of a query: its text, a SHA-256 of it, or nothing."""
 
+QueryPolicy = Literal["last", "conversation", "weighted"]
+"""What of a conversation is routed by; see `turnout.gateway.query`."""
+
 ProviderProtocol = Literal["openai", "anthropic", "litellm"]
 """What a provider speaks; `litellm` is any provider that the library of that name can call."""
 
@@ -54,6 +57,7 @@ NEVER_FORWARDED = frozenset(
 
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _NAME = re.compile(r"[\x21-\x7e]+\Z")
+_LANGUAGE = re.compile(r"[a-z]{2,3}\Z")
 _SECRET_KEYS = frozenset({"api_key", "key", "token", "secret", "password", "authorization"})
 
 
@@ -144,6 +148,12 @@ class ModelConfig:
     protocol: ProviderProtocol = "openai"
     native_responses: bool = False
     """Whether an OpenAI-compatible provider has /responses itself; elsewhere they become chat completions."""
+    tools: bool = True
+    """What it can take; requests that need what it cannot take go elsewhere."""
+    images: bool = True
+    json_schema: bool = True
+    languages: tuple[str, ...] = ()
+    """The only ones that it is good at (ISO 639-1); empty for all."""
 
     @property
     def is_openai(self) -> bool:
@@ -184,6 +194,9 @@ class RouteConfig:
     threshold: float | None = None
     strong_fraction: float | None = None
     """Exactly one of the two is set."""
+    query: QueryPolicy = "conversation"
+    strip_boilerplate: bool = True
+    """Whether the router is spared what programs put into user turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,7 +445,14 @@ def _model(name: str, table: _Table) -> ModelConfig:
         context_window=table.whole("context_window", 0, least=1) or None,
         max_output_tokens=table.whole("max_output_tokens", 0, least=1) or None,
         protocol=cast("ProviderProtocol", protocol),
+        tools=table.truth("tools", True),
+        images=table.truth("images", True),
+        json_schema=table.truth("json_schema", True),
+        languages=table.texts("languages", ()),
     )
+    for language in model.languages:
+        if not _LANGUAGE.match(language):
+            raise ConfigError(f"{table.where}: languages must be ISO 639-1 codes such as \"en\", got '{language}'.")
     native = table.truth("native_responses", model.protocol == "openai" and model.is_openai)
     table.finish()
     if native and protocol != "openai":
@@ -460,7 +480,10 @@ def _route(name: str, table: _Table, models: Mapping[str, ModelConfig], folder: 
     weak = table.required_text("weak")
     threshold = table.take("threshold", float)
     strong_fraction = table.take("strong_fraction", float)
+    query = table.text("query") or "conversation"
+    strip_boilerplate = table.truth("strip_boilerplate", True)
     table.finish()
+    _one_of(query, get_args(QueryPolicy), f"{table.where}: query")
     for key, model in (("strong", strong), ("weak", weak)):
         _one_of(model, models, f"{table.where}: {key}")
     if (threshold is None) == (strong_fraction is None):
@@ -482,6 +505,8 @@ def _route(name: str, table: _Table, models: Mapping[str, ModelConfig], folder: 
         pair=pair,
         threshold=threshold,
         strong_fraction=strong_fraction,
+        query=cast("QueryPolicy", query),
+        strip_boilerplate=strip_boilerplate,
     )
 
 

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnout.gateway.query import MAX_QUERY_CHARACTERS, query_of
+from turnout.gateway.query import MAX_QUERY_CHARACTERS, last_turns, query_of, weighted_mean
 
 
 def user(content: Any) -> dict[str, Any]:
@@ -63,3 +64,21 @@ def test_a_long_last_turn_keeps_its_beginning_and_its_end() -> None:
 )
 def test_any_messages_give_a_bounded_query(messages: list[dict[str, Any]]) -> None:
     assert len(query_of(messages)) <= MAX_QUERY_CHARACTERS
+
+
+def test_boilerplate_is_left_out_unless_there_is_nothing_else() -> None:
+    reminder = "<system-reminder>\nThe list is empty.\n</system-reminder>"
+    assert query_of([user("one"), user(f"{reminder}\ntwo"), user(reminder)]) == "one\n\ntwo"
+    assert query_of([user(reminder)]) == reminder
+    assert query_of([user(f"{reminder}\ntwo")], strip=False) == f"{reminder}\ntwo"
+
+
+def test_the_last_turns_come_one_by_one() -> None:
+    messages = [user("one"), {"role": "assistant", "content": "A"}, user(""), user("two"), user("three")]
+    assert last_turns(messages, 2) == ["three", "two"]
+    assert last_turns(messages, 9) == ["three", "two", "one"]
+
+
+def test_a_turn_weighs_half_as_much_as_the_one_after_it() -> None:
+    assert weighted_mean([0.8]) == 0.8
+    assert weighted_mean([0.7, 0.0, 0.0]) == pytest.approx(0.4)

@@ -1,17 +1,23 @@
-"""From a request to a model: asks the router, applies the policy, and sends to strong whatever goes wrong."""
+"""From a request to a model: rules out who cannot take it, asks the router, and applies the policy.
+
+Whatever goes wrong with a router sends to strong.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from dataclasses import dataclass, replace
 
 from turnout.gateway.asgi import Header, Scope
 from turnout.gateway.counters import Counters
+from turnout.gateway.errors import RequestError
+from turnout.gateway.needs import TOO_LONG, Needs
 from turnout.gateway.protocols.base import ModelRequest
-from turnout.gateway.query import query_of
+from turnout.gateway.query import MAX_WEIGHTED_TURNS, last_turns, query_of, weighted_mean
 from turnout.gateway.routes import ServedRoute, UpstreamModel
-from turnout.policy import Decision
+from turnout.policy import Decision, Side
 
 ROUTER_FAILED = "router failed"
 NO_TEXT = "no text to route by"
@@ -59,14 +65,53 @@ class Chooser:
         self._counters = counters
 
     async def choose(self, target: ServedRoute | UpstreamModel, request: ModelRequest, scope: Scope) -> Choice:
-        """The model for a request, or a RequestError where none can take it."""
-        query = query_of(request.turns())
+        """The model for a request, or a RequestError where none can take it.
+
+        A model that is asked for by its own name gets what it is asked: its provider will say what it thinks of that.
+        """
         if isinstance(target, UpstreamModel):
+            query = query_of(request.turns())
             return Choice(f"dec-{secrets.token_hex(12)}", target, request.model, ASKED_BY_NAME, query)
+        turns, strip = request.turns(), target.config.strip_boilerplate
+        if target.config.query == "last":
+            query = "".join(last_turns(turns, 1, strip=strip))
+        else:
+            query = query_of(turns, strip=strip)
+        decision = self._only_one_can(target, Needs(request, query)) or await self._decide(target, query, request)
+        model = target.strong if decision.side == "strong" else target.weak
+        return Choice(decision.id, model, request.model, decision.reason, query, decision, target.strong, target.weak)
+
+    def _only_one_can(self, target: ServedRoute, needs: Needs) -> Decision | None:
+        """The decision for the one that can take the request; None if both can, a RequestError if neither."""
+        strong, weak = target.strong.config, target.weak.config
+        without = {"strong": needs.unmet_by(strong), "weak": needs.unmet_by(weak)}
+        if without["strong"] is None and without["weak"] is None:
+            return None
+        side: Side
+        if without["strong"] is not None and without["weak"] is not None:
+            # Only the estimate may be what is against them: then the one with more room gets its chance.
+            sides: dict[Side, int] = {}
+            if without["strong"] is TOO_LONG and needs.may_fit(strong):
+                sides["strong"] = strong.context_window or 0
+            if without["weak"] is TOO_LONG and needs.may_fit(weak):
+                sides["weak"] = weak.context_window or 0
+            if not sides:
+                raise _nobody_can(target, without, needs)
+            side = max(sides, key=lambda found: sides[found])
+            reason = "may fit into the larger context window" if len(sides) == 2 else "may just fit"
+        else:
+            side = "strong" if without["weak"] is not None else "weak"
+            other = target.weak if side == "strong" else target.strong
+            reason = f"'{other.name}' {without['weak' if side == 'strong' else 'strong']}"
+        self._counters.only_one_could += 1
+        chosen = target.strong if side == "strong" else target.weak
+        return Decision(chosen.name, side, _NAN, target.policy.threshold, reason, target.policy.route)
+
+    async def _decide(self, target: ServedRoute, query: str, request: ModelRequest) -> Decision:
         win_rate, reason = _NAN, NO_TEXT
         if query:
             try:
-                win_rate, reason = await target.router.scorer.win_rate(query, target.policy.pair), ""
+                win_rate, reason = await _win_rate(target, query, request), ""
             except Exception as error:
                 self._counters.router_failures += 1
                 reason = ROUTER_FAILED
@@ -75,7 +120,30 @@ class Chooser:
                     "the router of '%s' failed (%s); the request goes to strong", request.model, type(error).__name__
                 )
         decision = target.policy.decide([win_rate])[0]
-        if reason:
-            decision = replace(decision, reason=reason)
-        model = target.strong if decision.side == "strong" else target.weak
-        return Choice(decision.id, model, request.model, decision.reason, query, decision, target.strong, target.weak)
+        return replace(decision, reason=reason) if reason else decision
+
+
+async def _win_rate(target: ServedRoute, query: str, request: ModelRequest) -> float:
+    scorer, pair = target.router.scorer, target.policy.pair
+    if target.config.query != "weighted":
+        return await scorer.win_rate(query, pair)
+    turns = last_turns(request.turns(), MAX_WEIGHTED_TURNS, strip=target.config.strip_boilerplate)
+    return weighted_mean(await asyncio.gather(*(scorer.win_rate(turn, pair) for turn in turns)))
+
+
+def _nobody_can(target: ServedRoute, without: dict[str, str | None], needs: Needs) -> RequestError:
+    told = f"'{target.strong.name}' {without['strong']}, and '{target.weak.name}' {without['weak']}"
+    if without["strong"] is TOO_LONG and without["weak"] is TOO_LONG:
+        return RequestError(
+            400,
+            f"The request is too long for either model of this route: {told} for about {needs.tokens} tokens, those of "
+            "the answer included. Shorten the conversation, or allow a shorter answer.",
+            code="context_length_exceeded",
+            param="messages",
+        )
+    return RequestError(
+        400,
+        f"Neither model of this route can take the request: {told}. Ask for another model, or leave out what it "
+        "cannot take.",
+        code="no_model_can",
+    )

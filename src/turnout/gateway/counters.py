@@ -17,6 +17,8 @@ class Counters:
     weak: int = 0
     router_failures: int = 0
     """Requests that went to strong because their router failed or was too slow."""
+    only_one_could: int = 0
+    """Requests that only one model of the pair could take: images, tools, a schema, a language, their length."""
     upstream_failures: int = 0
     """Providers that refused, hung, cut off or sent rubbish."""
     clients_left: int = 0

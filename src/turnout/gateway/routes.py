@@ -57,6 +57,7 @@ class LoadedRouter:
 class ServedRoute:
     """A route, the scorer that asks its router, and the clients of its two models."""
 
+    config: RouteConfig
     policy: Policy
     router: LoadedRouter
     strong: UpstreamModel
@@ -147,7 +148,9 @@ def load_routes(
             loaded[route.router] = _load_router(route, given, limit_s=config.server.routing_limit_s)
         router = loaded[route.router]
         policy = Policy(route.pair, _threshold(route, router.calibration), route=name)
-        routes[name] = ServedRoute(policy, router, strong=models[route.pair.strong], weak=models[route.pair.weak])
+        routes[name] = ServedRoute(
+            route, policy, router, strong=models[route.pair.strong], weak=models[route.pair.weak]
+        )
         _say_whose_win_rates(name, route, router.router)
     return Routes(models, routes)
 

@@ -58,9 +58,15 @@ def estimated_input_tokens(raw: bytes) -> int:
     >>> estimated_input_tokens(b'{"messages": [{"role": "user", "content": "Name a river."}]}')
     20
     """
+    length, files = bytes_and_files(raw)
+    return -(-length // _BYTES_A_TOKEN) + files * IMAGE_TOKENS
+
+
+def bytes_and_files(raw: bytes) -> tuple[int, int]:
+    """How long a body is without its files in base64, and how many of those there are."""
     length, files = len(raw), 0
     if length > _LARGE:
         for match in _FILE.finditer(raw):
             files += 1
             length -= match.end() - match.start()
-    return -(-length // _BYTES_A_TOKEN) + files * IMAGE_TOKENS
+    return length, files
