@@ -195,7 +195,9 @@ def test_the_reference_names_every_key_and_no_other() -> None:
     page = (Path(__file__).parents[1] / "docs/reference/configuration.md").read_text()
     sections = dict(re.findall(r"^## `\[(\w+)[^\n]*\n(.*?)(?=^## |\Z)", page, flags=re.MULTILINE | re.DOTALL))
     documented = {name: set(re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)) for name, text in sections.items()}
-    assert documented == {name: _known_keys(name) for name in ("server", "upstream", "ledger", "models", "routes")}
+    assert documented == {
+        name: _known_keys(name) for name in ("server", "upstream", "ledger", "observe", "models", "routes")
+    }
 
 
 def _known_keys(table: str) -> set[str]:

@@ -130,6 +130,16 @@ class LedgerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ObserveConfig:
+    """What the gateway tells those who watch it."""
+
+    metrics: bool = True
+    """Whether GET /metrics answers Prometheus, without asking for a key."""
+    traces: bool = False
+    """Whether spans are sent over OTLP (extra `otel`); where to is OpenTelemetry's OTEL_EXPORTER_OTLP_ENDPOINT."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelConfig:
     """One model at one provider."""
 
@@ -208,6 +218,7 @@ class Config:
     server: ServerConfig = field(default_factory=ServerConfig)
     upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
     ledger: LedgerConfig = field(default_factory=LedgerConfig)
+    observe: ObserveConfig = field(default_factory=ObserveConfig)
 
 
 def load_config(path: str | Path) -> Config:
@@ -241,6 +252,7 @@ def parse_config(content: Mapping[str, Any], *, folder: Path = Path()) -> Config
     if "log" in content:
         raise ConfigError("The table [log] is called [ledger].")
     ledger = _ledger(table.table("ledger"), folder)
+    observe = _observe(table.table("observe"))
     models = {name: _model(name, part) for name, part in table.tables("models").items()}
     routes = {name: _route(name, part, models, folder) for name, part in table.tables("routes").items()}
     table.finish()
@@ -250,7 +262,7 @@ def parse_config(content: Mapping[str, Any], *, folder: Path = Path()) -> Config
         raise ConfigError("There is no model. Add one: [models.NAME] with base_url.")
     if both := sorted(models.keys() & routes.keys()):
         raise ConfigError(f"'{both[0]}' is both a model and a route. Clients ask for either by name: rename one.")
-    return Config(models=models, routes=routes, server=server, upstream=upstream, ledger=ledger)
+    return Config(models=models, routes=routes, server=server, upstream=upstream, ledger=ledger, observe=observe)
 
 
 Value = TypeVar("Value", str, int, float)
@@ -430,6 +442,15 @@ def _ledger(table: _Table, folder: Path) -> LedgerConfig:
         query_text=cast("QueryText", query_text),
         keep_days=keep_days,
     )
+
+
+def _observe(table: _Table) -> ObserveConfig:
+    default = ObserveConfig()
+    observe = ObserveConfig(
+        metrics=table.truth("metrics", default.metrics), traces=table.truth("traces", default.traces)
+    )
+    table.finish()
+    return observe
 
 
 def _model(name: str, table: _Table) -> ModelConfig:

@@ -22,17 +22,17 @@ import click
 @click.option("--port", type=click.IntRange(0, 65_535), help="Listen on this port instead; 0 takes a free one.")
 @click.option("--check", is_flag=True, help="Check the configuration, load the routers, and stop.")
 @click.option("--quiet", is_flag=True, help="Say only what is wrong.")
-def serve(config_path: Path, host: str | None, port: int | None, check: bool, quiet: bool) -> None:
+@click.option("--log-json", is_flag=True, help="Log JSON objects to standard error, one a request among them.")
+def serve(config_path: Path, host: str | None, port: int | None, check: bool, quiet: bool, log_json: bool) -> None:
     """Serve the OpenAI-compatible gateway that a configuration describes."""
     from dataclasses import replace
 
     from turnout.config import load_config
     from turnout.gateway.app import build_app
+    from turnout.gateway.request_log import start_logging
     from turnout.gateway.server import listen, run
 
-    logging.basicConfig(
-        level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    start_logging(logging.WARNING if quiet else logging.INFO, as_json=log_json)
     config = load_config(config_path)
     server = replace(config.server, host=host or config.server.host, port=config.server.port if port is None else port)
     config = replace(config, server=server)

@@ -36,6 +36,8 @@ class Account:
     """What carried the request to that model, and carries its answer back."""
     hold: Any = field(default=None, init=False)
     """What Access reserved; no one else reads it."""
+    trace: Any = field(default=None, init=False)
+    """The spans of `tracing`; no one else reads it."""
     status: int = field(default=0, init=False)
     """What the client saw."""
     error: str | None = field(default=None, init=False)

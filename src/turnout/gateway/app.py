@@ -30,7 +30,7 @@ from turnout.gateway.asgi import (
     Send,
     send_whole,
 )
-from turnout.gateway.calling import DirectUpstream
+from turnout.gateway.calling import DirectUpstream, Upstream
 from turnout.gateway.choosing import Chooser
 from turnout.gateway.counters import Counters
 from turnout.gateway.database import open_database
@@ -39,6 +39,7 @@ from turnout.gateway.feedback import FeedbackEndpoint
 from turnout.gateway.keyed_access import KeyedAccess
 from turnout.gateway.ledger import Ledger
 from turnout.gateway.ledger_calls import LedgerCalls
+from turnout.gateway.metrics import CONTENT_TYPE, Registry
 from turnout.gateway.pipeline import Pipeline
 from turnout.gateway.protocols.anthropic_messages import ANTHROPIC_MESSAGES, ANTHROPIC_TOKEN_COUNT
 from turnout.gateway.protocols.base import ClientProtocol
@@ -46,8 +47,11 @@ from turnout.gateway.protocols.error_shapes import openai_body
 from turnout.gateway.protocols.openai_chat import OPENAI_CHAT
 from turnout.gateway.protocols.openai_embeddings import OPENAI_EMBEDDINGS
 from turnout.gateway.protocols.openai_responses import OPENAI_RESPONSES
-from turnout.gateway.recording import LedgerRecorder, SideCounter
+from turnout.gateway.recording import LedgerRecorder, Recorder, SideCounter
+from turnout.gateway.request_log import RequestLog
+from turnout.gateway.request_metrics import RequestMetrics, watch_gateway
 from turnout.gateway.routes import Routes, load_routes
+from turnout.gateway.tracing import Tracing
 from turnout.routers.base import Router
 
 PROTOCOLS: tuple[ClientProtocol, ...] = (
@@ -104,12 +108,25 @@ class Gateway:
         self._started_at = int(time.time())
         self._starting: asyncio.Lock | None = None
         self._started = False
+        self._under_way = 0
+        self.metrics = Registry()
+        watch_gateway(self.metrics, self.counters, ledger, lambda: self._under_way)
+        upstream: Upstream = DirectUpstream()
+        recorders: list[Recorder] = [SideCounter(self.counters), RequestLog()]
+        if ledger is not None:
+            recorders.append(LedgerRecorder(ledger))
+        if config.observe.metrics:
+            recorders.append(RequestMetrics(self.metrics, routes.names()))
+        self._tracing = Tracing() if config.observe.traces else None
+        if self._tracing is not None:
+            upstream = self._tracing.wrap(upstream)
+            recorders.append(self._tracing)
         pipeline = Pipeline(
             routes,
             access=self.access,
             chooser=Chooser(self.counters),
-            upstream=DirectUpstream(),
-            recorders=[SideCounter(self.counters), *([LedgerRecorder(ledger)] if ledger else [])],
+            upstream=upstream,
+            recorders=recorders,
             counters=self.counters,
             max_body_bytes=config.server.max_body_bytes,
             forward_headers=config.server.forward_headers,
@@ -119,6 +136,8 @@ class Gateway:
             "/v1/models": ("GET", self._list_models),
             "/healthz": ("GET", self._health),
         }
+        if config.observe.metrics:
+            self._handlers["/metrics"] = ("GET", self._show_metrics)
         if self._calls is not None:
             feedback = FeedbackEndpoint(self.access, self._calls, lambda: self.routes.models.keys())
             self._handlers["/v1/feedback"] = ("POST", feedback)
@@ -166,6 +185,8 @@ class Gateway:
             await self._calls.aclose()
         if self.ledger is not None:
             await asyncio.to_thread(self.ledger.close)
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
         self._started = False
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
@@ -202,11 +223,18 @@ class Gateway:
                     code="method_not_allowed",
                     headers=((b"allow", allowed.encode()),),
                 )
-            await handler(scope, receive, send)
+            self._under_way += 1
+            try:
+                await handler(scope, receive, send)
+            finally:
+                self._under_way -= 1
         except RequestError as error:
             await send_whole(send, error.status, (JSON_TYPE, *error.headers), openai_body(error))
         except ClientLeft:
             pass
+
+    async def _show_metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send_whole(send, 200, ((b"content-type", CONTENT_TYPE),), self.metrics.render())
 
     async def _list_models(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller = self.access.authenticate(scope)
