@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from turnout.data.battles import Battles
+from turnout.encoders.static import StaticEncoder
+from turnout.errors import NotFittedError
+from turnout.routers.base import Router
+from turnout.routers.blend import Blend
+from turnout.types import ModelPair
+
+PAIR = ModelPair("big", "small")
+SUMS = [f"What is {a} * {b}?" for a in range(2, 12) for b in range(3, 9)]
+POEMS = [
+    f"Write a {kind} poem about {thing}." for kind in ("short", "sad", "merry") for thing in ("rain", "a fox", "home")
+]
+
+
+def battles(queries: list[str], shares: list[float]) -> Battles:
+    return Battles.from_columns(queries, "big", "small", shares, pair=PAIR)
+
+
+LEARNED = battles(SUMS + POEMS, [1.0] * len(SUMS) + [0.0] * len(POEMS))
+
+
+def test_what_was_seen_is_told_apart() -> None:
+    router = Blend(StaticEncoder()).fit(LEARNED)
+    hard, easy = router.predict_win_rate(["What is 13 * 14?", "Write a proud poem about the sea."])
+    assert hard > 0.8
+    assert easy < 0.4
+
+
+def test_beyond_the_data_the_win_rate_goes_to_the_training_mean() -> None:
+    router = Blend(StaticEncoder()).fit(LEARNED)
+    odd = "дождь " * 40 + "\\frac{}{}$$ ;;;; |||| 9999999999999999999999999"
+    seen, unseen = router.predict_with_uncertainty([SUMS[0]]), router.predict_with_uncertainty([odd])
+    assert seen.novelty[0] < 1 < unseen.novelty[0]
+    assert unseen.uncertainty[0] > seen.uncertainty[0]
+    drawn = router.predict_win_rate([odd])[0] - router.mean_
+    router.reach_ *= 1e6  # trusts itself anywhere
+    guessed = router.predict_win_rate([odd])[0] - router.mean_
+    assert abs(drawn) < abs(guessed)
+
+
+def test_adapting_keeps_what_helps() -> None:
+    shipped = Blend(StaticEncoder()).fit(LEARNED)
+    own = battles(
+        [f"What is {a} * {a + 5} ?" for a in range(20, 26)] + [f"A poem about {t}." for t in ("tea", "ice")],
+        [1.0] * 6 + [0.0] * 2,
+    )
+    adapted = shipped.adapted(own)
+    assert adapted.block_shares_["prior"] > 0.4
+    assert Blend(StaticEncoder()).fit(own).block_shares_["prior"] == 0.0
+    before = shipped.predict_win_rate(SUMS)
+    assert np.array_equal(shipped.predict_win_rate(SUMS), before)
+
+
+def test_adapting_drops_what_is_wrong() -> None:
+    shipped = Blend(StaticEncoder()).fit(LEARNED)
+    turned = battles(SUMS[::2] + POEMS[::2], [0.0] * len(SUMS[::2]) + [1.0] * len(POEMS[::2]))
+    adapted = shipped.adapted(turned)
+    hard, easy = adapted.predict_win_rate([SUMS[1], POEMS[1]])
+    assert hard < easy
+
+
+def test_an_unfitted_router_cannot_be_adapted() -> None:
+    with pytest.raises(NotFittedError):
+        Blend(StaticEncoder()).adapted(LEARNED)
+
+
+def test_the_shipped_router_prefers_strong_for_what_is_hard() -> None:
+    router = Router.load()
+    easy = ["What is the capital of France?", "Give me a recipe for pancakes.", "Suggest three names for a cat."]
+    hard = [
+        "Prove that there are infinitely many primes.",
+        "Find all real solutions of x^4 - 5x^2 + 4 = 0 and prove that there are no others.",
+        "Let f be continuous on [0,1] with f(0)=f(1). Show that f(x)=f(x+1/2) for some x.",
+    ]
+    assert router.predict_win_rate(easy).max() < router.predict_win_rate(hard).min()
