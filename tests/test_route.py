@@ -1,10 +1,12 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from turnout import Battles, Calibration, ModelPair, Route
-from turnout.errors import ArtifactError, InvalidValueError
+from turnout.config import parse_config
+from turnout.errors import ArtifactError, InvalidValueError, UnknownNameError
 from turnout.routers.baselines import RandomRouter
 
 PAIR = ModelPair("big", "small")
@@ -53,3 +55,52 @@ def test_a_wish_needs_a_calibration(folder: Path) -> None:
     with pytest.raises(ArtifactError, match="turnout calibrate"):
         Route.load(folder, strong_fraction=0.5)
     assert Route.load(folder, threshold=0.5).calibration is None
+
+
+def conversation(*turns: str) -> list[dict[str, str]]:
+    return [{"role": "system", "content": "Be brief."}, *({"role": "user", "content": turn} for turn in turns)]
+
+
+def test_a_conversation_is_decided_by_its_query(folder: Path) -> None:
+    route = Route.load(folder, threshold=0.5)
+    decision = route.decide_messages(conversation("one", "two"))
+    assert decision.win_rate == route.decide(["one\n\ntwo"])[0].win_rate
+    assert replace(route, query="last").decide_messages(conversation("one", "two")).win_rate == (
+        route.decide(["two"])[0].win_rate
+    )
+
+
+def test_weighted_turns_are_scored_one_by_one(folder: Path) -> None:
+    route = replace(Route.load(folder, threshold=0.5), query="weighted")
+    one, two = (decision.win_rate for decision in route.decide(["one", "two"]))
+    assert route.decide_messages(conversation("one", "two")).win_rate == pytest.approx((one + 2 * two) / 3)
+
+
+def test_a_conversation_without_user_text_goes_to_strong(folder: Path) -> None:
+    decision = Route.load(folder, threshold=2.0).decide_messages(conversation())
+    assert (decision.side, decision.reason) == ("strong", "no text to route by")
+
+
+def test_a_route_of_a_configuration_needs_no_providers_key(folder: Path) -> None:
+    content = {
+        "models": {
+            "big": {"base_url": "http://127.0.0.1:9/v1", "api_key_env": "NOT_SET"},
+            "small": {"base_url": "http://127.0.0.1:9/v1"},
+        },
+        "routes": {
+            "auto": {
+                "router": folder.name,
+                "strong": "big",
+                "weak": "small",
+                "strong_fraction": 0.3,
+                "query": "last",
+                "strip_boilerplate": False,
+            }
+        },
+    }
+    config = parse_config(content, folder=folder.parent)
+    route = Route.from_config(config, "auto")
+    assert route.policy == Route.load(folder, strong_fraction=0.3, name="auto").policy
+    assert (route.query, route.strip_boilerplate) == ("last", False)
+    with pytest.raises(UnknownNameError, match="Did you mean 'auto'"):
+        Route.from_config(config, "aut")

@@ -20,13 +20,11 @@ from urllib.parse import urlsplit
 from turnout.chat_client import Retries, TimeLimits
 from turnout.errors import ConfigError, InvalidValueError
 from turnout.pricing import Price
+from turnout.query import QueryPolicy
 from turnout.types import ModelPair
 
 QueryText = Literal["full", "hash", "off"]
 """What the ledger keeps of a query: its text, a SHA-256 of it, or nothing."""
-
-QueryPolicy = Literal["last", "conversation", "weighted"]
-"""What of a conversation is routed by; see `turnout.gateway.query`."""
 
 ProviderProtocol = Literal["openai", "anthropic", "litellm"]
 """What a provider speaks; `litellm` is any provider that the library of that name can call."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from turnout.artifacts import read_artifact
 from turnout.calibration import Calibration
-from turnout.errors import ArtifactError, InvalidValueError
+from turnout.config import Config
+from turnout.errors import ArtifactError, InvalidValueError, UnknownNameError
 from turnout.policy import Decision, Policy
+from turnout.query import NO_TEXT, QueryPolicy, texts_to_score, weighted_mean
 from turnout.routers.base import DEFAULT_ROUTER, Router, predict_for_pair, restore, router_folder
 from turnout.types import Encoder, ModelPair
 
@@ -24,6 +28,10 @@ class Route:
     policy: Policy
     calibration: Calibration | None = None
     """What win rates the router was seen to give; None if it was never calibrated."""
+    query: QueryPolicy = "conversation"
+    """What of a conversation `decide_messages` routes by."""
+    strip_boilerplate: bool = True
+    """Whether the router is spared what programs put into user turns."""
 
     @classmethod
     def load(
@@ -68,6 +76,26 @@ class Route:
             threshold = calibration.operating_point(wish).threshold
         return cls(fitted, Policy(pair or fitted.pair_, threshold, name), calibration)
 
+    @classmethod
+    def from_config(cls, config: Config, name: str) -> Route:
+        """The route of this name in a gateway's configuration. No provider's key is read.
+
+        Raises:
+            UnknownNameError: the configuration has no such route.
+            ArtifactError: its router cannot be loaded, or gives no threshold for the strong fraction.
+        """
+        if name not in config.routes:
+            raise UnknownNameError("route", name, config.routes)
+        settings = config.routes[name]
+        route = cls.load(
+            settings.router,
+            strong_fraction=settings.strong_fraction,
+            threshold=settings.threshold,
+            pair=settings.pair,
+            name=name,
+        )
+        return replace(route, query=settings.query, strip_boilerplate=settings.strip_boilerplate)
+
     @property
     def pair_scored(self) -> ModelPair:
         """The pair that the win rates are about: the policy's if the router knows it, else its training pair."""
@@ -76,3 +104,17 @@ class Route:
     def decide(self, queries: Sequence[str]) -> list[Decision]:
         """One decision for each query, in order."""
         return self.policy.decide(predict_for_pair(self.router, queries, self.policy.pair).win_rates)
+
+    def decide_messages(self, messages: Sequence[Mapping[str, Any]]) -> Decision:
+        """The decision for one conversation, by the query that `turnout.query` makes of it.
+
+        Args:
+            messages: with `role` and `content` as OpenAI's chat completions have them, oldest first.
+
+        A conversation without user text goes to strong: there is nothing to tell its win rate by.
+        """
+        texts = texts_to_score(self.query, messages, strip=self.strip_boilerplate)
+        if not texts:
+            return replace(self.policy.decide([math.nan])[0], reason=NO_TEXT)
+        win_rates = predict_for_pair(self.router, texts, self.policy.pair).win_rates
+        return self.policy.decide([weighted_mean(win_rates.tolist())])[0]

@@ -13,7 +13,7 @@ from turnout.gateway.protocols.anthropic_messages import ANTHROPIC_MESSAGES
 from turnout.gateway.protocols.base import ClientProtocol
 from turnout.gateway.protocols.openai_chat import OPENAI_CHAT
 from turnout.gateway.protocols.openai_responses import OPENAI_RESPONSES
-from turnout.gateway.query import query_of
+from turnout.query import query_of
 
 URL = "http://127.0.0.1:1/v1"
 CHAT, MESSAGES, RESPONSES = OPENAI_CHAT, ANTHROPIC_MESSAGES, OPENAI_RESPONSES

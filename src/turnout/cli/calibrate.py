@@ -11,6 +11,7 @@ import click
 
 from turnout.data.jsonl import open_bytes, read_jsonl
 from turnout.errors import DataError, EmptyDataError, InvalidValueError
+from turnout.query import query_of
 from turnout.types import JSON
 
 FILE = click.Path(path_type=Path)
@@ -124,8 +125,6 @@ def queries_in(path: Path) -> Iterator[str]:
 
 
 def _queries_of_row(row: dict[str, JSON], path: Path, line: int) -> list[str]:
-    from turnout.gateway.query import query_of
-
     text = row.get("query", row.get("prompt"))
     if isinstance(text, str):
         return [text]

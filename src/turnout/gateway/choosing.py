@@ -15,12 +15,11 @@ from turnout.gateway.counters import Counters
 from turnout.gateway.errors import RequestError
 from turnout.gateway.needs import TOO_LONG, Needs
 from turnout.gateway.protocols.base import ModelRequest
-from turnout.gateway.query import MAX_WEIGHTED_TURNS, last_turns, query_of, weighted_mean
 from turnout.gateway.routes import ServedRoute, UpstreamModel
 from turnout.policy import Decision, Side
+from turnout.query import NO_TEXT, query_by, query_of, texts_to_score, weighted_mean
 
 ROUTER_FAILED = "router failed"
-NO_TEXT = "no text to route by"
 ASKED_BY_NAME = "asked for by name"
 
 _NAN = float("nan")
@@ -72,11 +71,7 @@ class Chooser:
         if isinstance(target, UpstreamModel):
             query = query_of(request.turns())
             return Choice(f"dec-{secrets.token_hex(12)}", target, request.model, ASKED_BY_NAME, query)
-        turns, strip = request.turns(), target.config.strip_boilerplate
-        if target.config.query == "last":
-            query = "".join(last_turns(turns, 1, strip=strip))
-        else:
-            query = query_of(turns, strip=strip)
+        query = query_by(target.config.query, request.turns(), strip=target.config.strip_boilerplate)
         decision = self._only_one_can(target, Needs(request, query)) or await self._decide(target, query, request)
         model = target.strong if decision.side == "strong" else target.weak
         return Choice(decision.id, model, request.model, decision.reason, query, decision, target.strong, target.weak)
@@ -127,7 +122,7 @@ async def _win_rate(target: ServedRoute, query: str, request: ModelRequest) -> f
     scorer, pair = target.router.scorer, target.policy.pair
     if target.config.query != "weighted":
         return await scorer.win_rate(query, pair)
-    turns = last_turns(request.turns(), MAX_WEIGHTED_TURNS, strip=target.config.strip_boilerplate)
+    turns = texts_to_score("weighted", request.turns(), strip=target.config.strip_boilerplate)
     return weighted_mean(await asyncio.gather(*(scorer.win_rate(turn, pair) for turn in turns)))
 
 

@@ -28,7 +28,7 @@ class ModelRequest:
     stream: bool
 
     def turns(self) -> Sequence[Mapping[str, Any]]:
-        """The conversation as messages with a role and content, system prompt first; see `query.query_of`."""
+        """The conversation as messages with a role and content, system prompt first; see `turnout.query.query_of`."""
         return self.protocol.turns(self.body)
 
     def max_output_tokens(self) -> int | None:

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnout.gateway.query import MAX_QUERY_CHARACTERS, last_turns, query_of, weighted_mean
+from turnout.query import (
+    MAX_QUERY_CHARACTERS,
+    MAX_WEIGHTED_TURNS,
+    last_turns,
+    query_by,
+    query_of,
+    texts_to_score,
+    weighted_mean,
+)
 
 
 def user(content: Any) -> dict[str, Any]:
@@ -82,3 +90,18 @@ def test_the_last_turns_come_one_by_one() -> None:
 def test_a_turn_weighs_half_as_much_as_the_one_after_it() -> None:
     assert weighted_mean([0.8]) == 0.8
     assert weighted_mean([0.7, 0.0, 0.0]) == pytest.approx(0.4)
+
+
+def test_the_policy_says_what_is_scored_and_what_is_the_query() -> None:
+    messages = [user(str(turn)) for turn in range(9)]
+    assert texts_to_score("last", messages) == [query_by("last", messages)] == ["8"]
+    assert texts_to_score("conversation", messages) == [query_by("conversation", messages)] == [query_of(messages)]
+    assert texts_to_score("weighted", messages) == ["8", "7", "6", "5", "4", "3"]
+    assert len(texts_to_score("weighted", messages)) == MAX_WEIGHTED_TURNS
+    assert query_by("weighted", messages) == query_of(messages)
+
+
+@pytest.mark.parametrize("policy", ["last", "conversation", "weighted"])
+def test_without_user_text_nothing_is_scored(policy: Any) -> None:
+    assert texts_to_score(policy, [{"role": "system", "content": "S"}, user([])]) == []
+    assert query_by(policy, [user("")]) == ""

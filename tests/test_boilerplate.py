@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnout.gateway.boilerplate import KEPT_LINES, MAX_EXAMINED_CHARACTERS, without_boilerplate
+from turnout.boilerplate import KEPT_LINES, MAX_EXAMINED_CHARACTERS, without_boilerplate
 
 NUMBERED = "\n".join(f"{n:6}\tline {n}" for n in range(1, 60))
 

@@ -14,20 +14,25 @@ scored by itself, and the win rate is their mean, in which a turn counts half as
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
-from turnout.gateway.boilerplate import without_boilerplate
+from turnout.boilerplate import without_boilerplate
 
 MAX_QUERY_CHARACTERS = 4_000
 """Beyond this the query is cut: about a thousand tokens, more than any shipped router reads with profit."""
 
+MAX_WEIGHTED_TURNS = 6
+"""Older turns would count for less than two hundredths."""
+
+NO_TEXT = "no text to route by"
+"""The reason of a decision on a conversation with the empty query."""
+
+QueryPolicy = Literal["last", "conversation", "weighted"]
+"""What of a conversation is routed by."""
+
 _BETWEEN_TURNS = "\n\n"
 _CUT = "\n…\n"
 _TEXT_TYPES = ("text", "input_text")
-
-
-MAX_WEIGHTED_TURNS = 6
-"""Older turns would count for less than two hundredths."""
 
 
 def query_of(
@@ -58,6 +63,23 @@ def query_of(
         turns.append(text)
         left -= len(text) + len(_BETWEEN_TURNS)
     return _BETWEEN_TURNS.join(reversed(turns))
+
+
+def query_by(policy: QueryPolicy, messages: Sequence[Mapping[str, Any]], *, strip: bool = True) -> str:
+    """The query under a policy: what the ledger keeps of a conversation."""
+    return "".join(last_turns(messages, 1, strip=strip)) if policy == "last" else query_of(messages, strip=strip)
+
+
+def texts_to_score(policy: QueryPolicy, messages: Sequence[Mapping[str, Any]], *, strip: bool = True) -> list[str]:
+    """What a router is asked about under a policy; the win rate is the `weighted_mean` of its estimates.
+
+    >>> texts_to_score("weighted", [{"role": "user", "content": "one"}, {"role": "user", "content": "two"}])
+    ['two', 'one']
+    """
+    if policy == "weighted":
+        return last_turns(messages, MAX_WEIGHTED_TURNS, strip=strip)
+    query = query_by(policy, messages, strip=strip)
+    return [query] if query else []
 
 
 def last_turns(messages: Sequence[Mapping[str, Any]], count: int, *, strip: bool = True) -> list[str]:
