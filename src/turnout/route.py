@@ -6,16 +6,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from turnout.artifacts import read_artifact
 from turnout.calibration import Calibration
-from turnout.config import Config
 from turnout.errors import ArtifactError, InvalidValueError, UnknownNameError
 from turnout.policy import Decision, Policy
 from turnout.query import NO_TEXT, QueryPolicy, texts_to_score, weighted_mean
 from turnout.routers.base import DEFAULT_ROUTER, Router, predict_for_pair, restore, router_folder
 from turnout.types import Encoder, ModelPair
+
+if TYPE_CHECKING:  # the configuration brings the HTTP client with it, and deciding needs none
+    from turnout.config import Config
 
 DEFAULT_STRONG_FRACTION = 0.5
 
