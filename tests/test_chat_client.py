@@ -21,7 +21,8 @@ from scripted_provider import (
     streamed,
 )
 
-from turnout.chat_client import ChatClient, EventSplitter, Retries, TimeLimits, parse_retry_after
+from turnout.call_limits import Retries, TimeLimits, parse_retry_after
+from turnout.chat_client import ChatClient, EventSplitter
 from turnout.errors import (
     InvalidValueError,
     UpstreamError,

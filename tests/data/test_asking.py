@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from scripted_provider import PROVIDER_KEY, Provider, Reply, Request, answer, hang_up, plain
 
-from turnout.chat_client import Retries, TimeLimits
+from turnout.call_limits import Retries, TimeLimits
 from turnout.config import ModelConfig
 from turnout.data.asking import Asking, AskingSettings
 from turnout.data.replies import CallName, Replies

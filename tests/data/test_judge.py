@@ -9,7 +9,7 @@ import pytest
 from asking_runs import answers_by, asked
 from scripted_provider import Provider, hang_up, plain
 
-from turnout.chat_client import Retries
+from turnout.call_limits import Retries
 from turnout.config import ModelConfig
 from turnout.data.asking import Asking, AskingSettings
 from turnout.data.judge import Judge, Judgement, Judgements

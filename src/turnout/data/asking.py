@@ -18,7 +18,8 @@ from typing import Any, Self
 import aiohttp
 import orjson
 
-from turnout.chat_client import ChatClient, ConnectionPool, Retries, TimeLimits
+from turnout.call_limits import Retries, TimeLimits
+from turnout.chat_client import ChatClient, ConnectionPool
 from turnout.config import ModelConfig
 from turnout.data.budget import Budget
 from turnout.data.rate_limit import RateLimit, Taken

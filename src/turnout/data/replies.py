@@ -19,6 +19,7 @@ import orjson
 from turnout.data.jsonl import parse_object, read_jsonl
 from turnout.data.questions import Answer, Question
 from turnout.errors import DataError
+from turnout.file_lock import lock_file
 from turnout.types import JSON
 
 ANSWER = "answer"
@@ -166,14 +167,8 @@ class Replies:
         return offset, len(line)
 
     def _lock(self) -> None:
-        try:
-            import fcntl
-        except ImportError:  # not on Windows
-            return
-        try:
-            fcntl.flock(self._file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataError("another run is writing to this file. Wait for it, or stop it.", path=self.path) from error
+        if not lock_file(self._file):
+            raise DataError("another run is writing to this file. Wait for it, or stop it.", path=self.path)
 
     def _read(self) -> None:
         """Find every reply, and mend a last line that was never finished."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from turnout.chat_client import ChatClient, Retries, TimeLimits
+from turnout.call_limits import Retries, TimeLimits
+from turnout.chat_client import ChatClient
 from turnout.config import Config, LedgerConfig, ModelConfig, RouteConfig, UpstreamConfig
 from turnout.demo.models import DemoModel
 from turnout.demo.queries import QUERIES
