@@ -34,6 +34,7 @@ from turnout.gateway.calling import DirectUpstream, Upstream
 from turnout.gateway.choosing import Chooser
 from turnout.gateway.counters import Counters
 from turnout.gateway.database import open_database
+from turnout.gateway.deciding import DECISION_ONLY
 from turnout.gateway.errors import RequestError, unknown_model
 from turnout.gateway.feedback import FeedbackEndpoint
 from turnout.gateway.keyed_access import KeyedAccess
@@ -133,6 +134,7 @@ class Gateway:
         )
         self._handlers: dict[str, tuple[str, Handler]] = {
             **{protocol.path: ("POST", partial(pipeline.serve, protocol)) for protocol in PROTOCOLS},
+            DECISION_ONLY.path: ("POST", pipeline.decide),
             "/v1/models": ("GET", self._list_models),
             "/healthz": ("GET", self._health),
         }

@@ -11,6 +11,8 @@ import logging
 import time
 from collections.abc import Sequence
 
+import orjson
+
 from turnout.errors import UpstreamError
 from turnout.gateway.access import Access
 from turnout.gateway.account import CLIENT_LEFT, Account
@@ -28,11 +30,13 @@ from turnout.gateway.asgi import (
 from turnout.gateway.calling import Upstream
 from turnout.gateway.choosing import Chooser
 from turnout.gateway.counters import Counters
+from turnout.gateway.deciding import DECISION_ONLY, decision_object
 from turnout.gateway.errors import RequestError, from_upstream, internal_error, not_routed
 from turnout.gateway.passing import Passing
 from turnout.gateway.protocols.base import ClientProtocol
 from turnout.gateway.recording import Recorder
 from turnout.gateway.routes import Routes, UpstreamModel
+from turnout.gateway.usage import Usage
 
 _logger = logging.getLogger(__name__)
 
@@ -64,6 +68,26 @@ class Pipeline:
 
     async def serve(self, protocol: ClientProtocol, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        account = await self._choose(protocol, scope, receive, send)
+        if account is None:
+            return
+        try:
+            await self._answer(account, scope, receive, send)
+        finally:
+            self._record(account)
+
+    async def decide(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request with the decision alone. It is recorded with the tokens that it used: none."""
+        account = await self._choose(DECISION_ONLY, scope, receive, send)
+        if account is None:
+            return
+        try:
+            await self._tell(account, send)
+        finally:
+            self._record(account)
+
+    async def _choose(self, protocol: ClientProtocol, scope: Scope, receive: Receive, send: Send) -> Account | None:
+        """Every step up to the choice; None if one of them refused, and the client was told."""
         arrived, started = time.time(), time.perf_counter()
         self._counters.requests += 1
         try:
@@ -72,7 +96,7 @@ class Pipeline:
         except RequestError as error:
             self._counters.refused += 1
             await refuse_body(receive, send, error, protocol.error_body(error))
-            return
+            return None
         try:
             request = protocol.parse(raw)
             self._access.admit(caller, request)
@@ -83,13 +107,28 @@ class Pipeline:
         except RequestError as error:
             self._counters.refused += 1
             await send_whole(send, error.status, (JSON_TYPE, *error.headers), protocol.error_body(error))
-            return
-        account = Account(caller, request, choice, arrived, started)
+            return None
+        return Account(caller, request, choice, arrived, started)
+
+    def _record(self, account: Account) -> None:
+        for recorder in self._recorders:
+            recorder.record(account)
+
+    async def _tell(self, account: Account, send: Send) -> None:
+        passing = Passing(account, send)
         try:
-            await self._answer(account, scope, receive, send)
+            # A budget may turn the decision around, or refuse: that is part of what would happen.
+            await self._access.reserve(account)
+        except RequestError as error:
+            self._counters.refused += 1
+            await passing.fail(error)
+            return
+        try:
+            account.model = account.choice.model
+            account.status, account.usage = 200, Usage(0, 0)
+            await send_whole(send, 200, (JSON_TYPE, *account.headers()), orjson.dumps(decision_object(account)))
         finally:
-            for recorder in self._recorders:
-                recorder.record(account)
+            self._access.settle(account)
 
     async def _answer(self, account: Account, scope: Scope, receive: Receive, send: Send) -> None:
         passing = Passing(account, send)
