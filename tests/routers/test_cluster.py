@@ -69,6 +69,13 @@ def test_noise_is_answered_with_the_mean() -> None:
     assert np.abs(router.win_rates_ - router.mean_).max() < 0.15
 
 
+def test_the_centres_may_come_from_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("turnout.routers.cluster._CENTRES_FROM", 40)
+    router = Cluster(ENCODER, n_clusters=50).fit(tiny_battles(300))
+    assert len(router.centres_) == 40
+    assert router.n_queries_.sum() > 200  # all queries count, whichever the centres came from
+
+
 def test_settings_that_are_given_stand() -> None:
     router = Cluster(ENCODER, n_clusters=7, shrinkage=2.5).fit(tiny_battles())
     assert len(router.centres_) == 7
@@ -80,9 +87,9 @@ def test_settings_that_are_given_stand() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"n_clusters": 0}, "n_clusters must be at least 1, or None"),
-        ({"shrinkage": -1.0}, "shrinkage must be at least 0, or None"),
-        ({"n_starts": 0}, "n_starts must be at least 1"),
+        ({"n_clusters": 0}, "n_clusters must be a whole number, at least 1, or None"),
+        ({"shrinkage": -1.0}, "shrinkage must be a number, at least 0, or None"),
+        ({"n_starts": 0}, "n_starts must be a whole number, at least 1"),
     ],
 )
 def test_a_bad_setting_is_named(settings: dict[str, float], message: str) -> None:

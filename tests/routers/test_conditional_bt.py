@@ -83,5 +83,5 @@ def test_one_model_that_wins_everything_stays_finite() -> None:
 
 
 def test_a_bad_strength_is_named() -> None:
-    with pytest.raises(InvalidValueError, match="strength must be above 0, or None"):
+    with pytest.raises(InvalidValueError, match="strength must be a number above 0, or None"):
         ConditionalBradleyTerry(ENCODER, strength=0.0).fit(tiny_battles())

@@ -128,5 +128,5 @@ def test_battles_that_cannot_be_learned_from_are_refused() -> None:
     apart = Battles.from_columns(["q", "r"], ["a", "c"], ["b", "d"], [1.0, 0.0], pair=ModelPair("a", "b"))
     with pytest.raises(DataError, match="No battle connects"):
         ItemResponse(ENCODER).fit(apart)
-    with pytest.raises(InvalidValueError, match="strength must be above 0"):
+    with pytest.raises(InvalidValueError, match="strength must be a number above 0"):
         ItemResponse(ENCODER, strength=-1.0).fit(tiny_battles())

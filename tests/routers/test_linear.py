@@ -74,8 +74,8 @@ def test_the_logistic_link_keeps_the_contract() -> None:
         ({"link": "probit"}, "link must be 'identity' or 'logistic', got 'probit'"),
         ({"features": []}, "features must be some of vectors, words, form"),
         ({"features": ["form", "topic"]}, "features must be some of"),
-        ({"strength": 0.0}, "strength must be above 0, or None"),
-        ({"max_words": -1}, "max_words must be at least 0"),
+        ({"strength": 0.0}, "strength must be a number above 0, or None"),
+        ({"max_words": -1}, "max_words must be a whole number, at least 0"),
     ],
 )
 def test_a_bad_setting_is_named(settings: dict[str, object], message: str) -> None:

@@ -185,11 +185,11 @@ def test_nearest_are_all_as_great_as_the_kth(values: list[int], k: int) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"k": 0}, "k must be at least 1, or None"),
-        ({"sharpness": -1.0}, "sharpness must be at least 0, or None"),
-        ({"shrinkage": float("nan")}, "shrinkage must be at least 0, or None"),
+        ({"k": 0}, "k must be a whole number, at least 1, or None"),
+        ({"sharpness": -1.0}, "sharpness must be a number, at least 0, or None"),
+        ({"shrinkage": float("nan")}, "shrinkage must be a number, at least 0, or None"),
         ({"guard": "weak"}, "guard must be 'none', 'mean' or 'strong', got 'weak'"),
-        ({"guard_width": -1.0}, "guard_width must be at least 0"),
+        ({"guard_width": -1.0}, "guard_width must be a number, at least 0"),
     ],
 )
 def test_a_bad_setting_is_named(settings: dict[str, object], message: str) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 
 from turnout.data.battles import Battles
 from turnout.encoders.base import unit_rows
-from turnout.errors import InvalidValueError
 from turnout.routers.base import Router, check_fitted, check_trainable
 from turnout.routers.distinct_queries import DistinctQueries
 from turnout.routers.exact_cosines import whole_numbers
+from turnout.routers.setting_checks import check_at_least_0, check_whole
 from turnout.types import Encoder, FloatArray, IntArray, VectorArray
 
 CLUSTER_CHOICES = (4, 8, 16, 32, 64, 128)
@@ -22,6 +22,7 @@ SHRINKAGE_CHOICES = (1.0, 3.0, 10.0, 30.0, 100.0)
 
 _FEWEST_A_CLUSTER = 5  # queries, on average
 _ROUNDS = 30
+_CENTRES_FROM = 10_000  # queries are enough to place a hundred centres, and keep 60,000 to seconds
 
 
 class Cluster(Router):
@@ -115,11 +116,14 @@ class Cluster(Router):
         counts = [n for n in CLUSTER_CHOICES if n <= most] or [most]
         if self.n_clusters is not None:
             counts = [min(self.n_clusters, len(vectors))]
+        sample = vectors
+        if len(vectors) > _CENTRES_FROM:
+            sample = vectors[np.random.default_rng(self.seed).permutation(len(vectors))[:_CENTRES_FROM]]
         candidates = []
         for n_clusters in counts:
-            centres = k_means(vectors, n_clusters, n_starts=self.n_starts, seed=self.seed)
+            centres = k_means(sample, min(n_clusters, len(sample)), n_starts=self.n_starts, seed=self.seed)
             members = nearest_centre(vectors, centres)
-            candidates.append((n_clusters, centres, members))
+            candidates.append((len(centres), centres, members))
         shrinkages = SHRINKAGE_CHOICES if self.shrinkage is None else (self.shrinkage,)
         return [
             (n_clusters, shrinkage, centres, members)
@@ -127,12 +131,9 @@ class Cluster(Router):
         ]
 
     def _check_settings(self) -> None:
-        if self.n_clusters is not None and self.n_clusters < 1:
-            raise InvalidValueError(f"n_clusters must be at least 1, or None to have it chosen, got {self.n_clusters}.")
-        if self.shrinkage is not None and not 0 <= self.shrinkage < math.inf:
-            raise InvalidValueError(f"shrinkage must be at least 0, or None to have it chosen, got {self.shrinkage}.")
-        if self.n_starts < 1:
-            raise InvalidValueError(f"n_starts must be at least 1, got {self.n_starts}.")
+        check_whole("n_clusters", self.n_clusters, least=1, chosen=True)
+        check_at_least_0("shrinkage", self.shrinkage, chosen=True)
+        check_whole("n_starts", self.n_starts, least=1)
 
 
 def k_means(vectors: VectorArray, n_clusters: int, *, n_starts: int, seed: int) -> VectorArray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Self
 
@@ -10,10 +9,10 @@ import numpy as np
 
 from turnout import ranking
 from turnout.data.battles import Battles
-from turnout.errors import InvalidValueError
 from turnout.routers.base import Router, check_fitted, check_known, check_trainable
 from turnout.routers.distinct_queries import distinct_texts, held_out_folds
 from turnout.routers.ridge import maximise_likelihood
+from turnout.routers.setting_checks import check_above_0
 from turnout.routers.sigmoid import sigmoid
 from turnout.types import BoolArray, Encoder, FloatArray, IntArray, ModelPair
 
@@ -68,8 +67,7 @@ class ConditionalBradleyTerry(Router):
             UnknownNameError: a model of the pair is in no battle.
         """
         pair = check_trainable(battles)
-        if self.strength is not None and not 0 < self.strength < math.inf:
-            raise InvalidValueError(f"strength must be above 0, or None to have it chosen, got {self.strength}.")
+        check_above_0("strength", self.strength, chosen=True)
         models, a, b = battles.model_indices()
         check_known(pair, models, "model in these battles")
         weight = battles.weight / battles.weight.mean()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -16,6 +15,7 @@ from turnout.errors import EmptyDataError, InvalidValueError
 from turnout.routers.base import Router, check_fitted, check_known, check_trainable
 from turnout.routers.distinct_queries import distinct_texts, held_out_folds
 from turnout.routers.lbfgs import minimise
+from turnout.routers.setting_checks import check_above_0
 from turnout.routers.sigmoid import sigmoid
 from turnout.types import BoolArray, Encoder, FloatArray, IntArray, ModelPair
 
@@ -147,8 +147,7 @@ class ItemResponse(Router):
     def _learn(
         self, texts: Sequence[str], observed: _Observed, models: Sequence[str], pair: ModelPair, abilities: FloatArray
     ) -> Self:
-        if self.strength is not None and not 0 < self.strength < math.inf:
-            raise InvalidValueError(f"strength must be above 0, or None to have it chosen, got {self.strength}.")
+        check_above_0("strength", self.strength, chosen=True)
         task = _Task(self.encoder.encode(texts).astype(np.float64), abilities)
         if self.strength is None:
             losses = np.zeros(len(STRENGTH_CHOICES))

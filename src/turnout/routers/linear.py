@@ -16,6 +16,7 @@ from turnout.routers.distinct_queries import DistinctQueries
 from turnout.routers.form_features import form_features
 from turnout.routers.hashed_words import HashedWords
 from turnout.routers.ridge import choose_strength, fit_logistic, fit_ridge
+from turnout.routers.setting_checks import check_above_0, check_whole
 from turnout.routers.sigmoid import sigmoid
 from turnout.types import Encoder, FloatArray, VectorArray
 
@@ -167,7 +168,5 @@ class Linear(Router):
             raise InvalidValueError(f"link must be 'identity' or 'logistic', got '{self.link}'.")
         if not self.features or not set(self.features) <= set(FEATURES):
             raise InvalidValueError(f"features must be some of {', '.join(FEATURES)}, got {list(self.features)}.")
-        if self.strength is not None and not 0 < self.strength < math.inf:
-            raise InvalidValueError(f"strength must be above 0, or None to have it chosen, got {self.strength}.")
-        if self.max_words < 0:
-            raise InvalidValueError(f"max_words must be at least 0, got {self.max_words}.")
+        check_above_0("strength", self.strength, chosen=True)
+        check_whole("max_words", self.max_words, least=0)

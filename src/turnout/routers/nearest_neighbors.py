@@ -15,6 +15,7 @@ from turnout.errors import InvalidValueError
 from turnout.routers.base import Router, check_fitted, check_trainable
 from turnout.routers.distinct_queries import DistinctQueries
 from turnout.routers.exact_cosines import stretch, whole_numbers
+from turnout.routers.setting_checks import check_at_least_0, check_whole
 from turnout.types import Encoder, FloatArray, IntArray, VectorArray
 
 Guard = Literal["none", "mean", "strong"]
@@ -208,16 +209,12 @@ class NearestNeighbors(Router):
         return share.reshape(len(rows), -1), effective.reshape(len(rows), -1)
 
     def _check_settings(self) -> None:
-        if self.k is not None and self.k < 1:
-            raise InvalidValueError(f"k must be at least 1, or None to have it chosen, got {self.k}.")
-        for name in ("sharpness", "shrinkage"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < math.inf:
-                raise InvalidValueError(f"{name} must be at least 0, or None to have it chosen, got {value}.")
+        check_whole("k", self.k, least=1, chosen=True)
+        check_at_least_0("sharpness", self.sharpness, chosen=True)
+        check_at_least_0("shrinkage", self.shrinkage, chosen=True)
         if self.guard not in ("none", "mean", "strong"):
-            raise InvalidValueError(f"guard must be 'none', 'mean' or 'strong', got '{self.guard}'.")
-        if not 0 <= self.guard_width < math.inf:
-            raise InvalidValueError(f"guard_width must be at least 0, got {self.guard_width}.")
+            raise InvalidValueError(f"guard must be 'none', 'mean' or 'strong', got {self.guard!r}.")
+        check_at_least_0("guard_width", self.guard_width)
 
     def __getstate__(self) -> dict[str, object]:
         return {**vars(self), "_table": None}
