@@ -1,4 +1,4 @@
-"""How many requests a second pass the gateway, plain and streamed, with a router and the ledger on.
+"""How many requests a second pass the gateway, plain and streamed, with a router, keys, limits, metrics and ledger on.
 
     python benchmarks/gateway/load.py --router FOLDER_OR_NAME [--seconds 8] [--connections 32] [--rounds 3] [--json]
 
@@ -14,9 +14,14 @@ import sqlite3
 import statistics
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 from rig import Figures, free_port, load, mock_provider, processor_s, running
+
+from turnout.gateway.database import SqliteDatabase
+from turnout.gateway.keys import Limits, create_key
+from turnout.gateway.schema import open_ledger
 
 CONFIG = """
 [server]
@@ -47,6 +52,7 @@ def measure(router: str, *, stream: bool, seconds: float, connections: int, roun
         port = free_port()
         config = Path(folder) / "turnout.toml"
         config.write_text(CONFIG.format(port=port, provider=provider, router=router))
+        key = limited_key(Path(folder) / "ledger.sqlite3")
         command = [
             sys.executable,
             "-c",
@@ -63,7 +69,7 @@ def measure(router: str, *, stream: bool, seconds: float, connections: int, roun
             for _ in range(rounds):
                 direct.append(_load(f"{provider}/chat/completions", stream, seconds, connections))
                 before = processor_s(gateway.pid)
-                through.append(_load(f"http://127.0.0.1:{port}/v1/chat/completions", stream, seconds, connections))
+                through.append(_load(f"http://127.0.0.1:{port}/v1/chat/completions", stream, seconds, connections, key))
                 processor.append((processor_s(gateway.pid) - before) / through[-1].requests)
         with sqlite3.connect(Path(folder) / "ledger.sqlite3") as ledger:
             (answered,) = ledger.execute("SELECT count(*) FROM decisions WHERE status = 200").fetchone()
@@ -82,8 +88,15 @@ def measure(router: str, *, stream: bool, seconds: float, connections: int, roun
     }
 
 
-def _load(url: str, stream: bool, seconds: float, connections: int) -> Figures:
-    return load(url, model="auto", stream=stream, seconds=seconds, connections=connections)
+def limited_key(ledger: Path) -> str:
+    """A client's key with a limit of every kind, none of which is reached."""
+    limits = Limits(10**9, 10**12, 1e6, 1e6)
+    with closing(open_ledger(SqliteDatabase(ledger), create=True)) as connection:
+        return create_key(connection, limits=limits)[1]
+
+
+def _load(url: str, stream: bool, seconds: float, connections: int, key: str = "none") -> Figures:
+    return load(url, model="auto", stream=stream, seconds=seconds, connections=connections, key=key)
 
 
 def main() -> None:

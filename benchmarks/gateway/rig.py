@@ -72,7 +72,7 @@ request = function()
   end
   local body = '{{"model":"{model}","messages":[{{"role":"user","content":"' .. count .. ': ' ..
     table.concat(words, ", ") .. '"}}],"temperature":0.5{stream}}}'
-  return wrk.format("POST", nil, {{["Content-Type"] = "application/json"}}, body)
+  return wrk.format("POST", nil, {{["Content-Type"] = "application/json", ["Authorization"] = "Bearer {key}"}}, body)
 end
 done = function(summary, latency)
   local bad = summary.errors
@@ -140,10 +140,10 @@ def running(command: Sequence[str], port: int, **options: object) -> Iterator[su
         process.wait(30)
 
 
-def load(url: str, *, model: str, stream: bool, seconds: float, connections: int) -> Figures:
+def load(url: str, *, model: str, stream: bool, seconds: float, connections: int, key: str = "none") -> Figures:
     """Load a chat completions address with wrk, one thread."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(WRK.format(model=model, stream=',"stream":true' if stream else ""))
+        script.write(WRK.format(model=model, stream=',"stream":true' if stream else "", key=key))
         script.flush()
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", script.name, url]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout

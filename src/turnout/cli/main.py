@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "calibrate": "turnout.cli.calibrate:calibrate",
     "collect": "turnout.cli.collect:collect",
     "evaluate": "turnout.cli.evaluate:evaluate",
+    "explain": "turnout.cli.explain:explain",
     "keys": "turnout.cli.keys:keys",
     "logs": "turnout.cli.logs:logs",
     "route": "turnout.cli.route:route",

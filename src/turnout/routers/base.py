@@ -211,6 +211,27 @@ class KnowsModels(Protocol):
 
 
 @dataclass(frozen=True)
+class Neighbor:
+    """A training query that resembles a query."""
+
+    cosine: float
+    """Of the two queries' vectors, in [-1, 1]."""
+    share: float
+    """The strong model's share of its battles, in [0, 1]."""
+    votes: float
+    """How much it counts, in units of the mean battle."""
+
+
+@runtime_checkable
+class RemembersQueries(Protocol):
+    """A router that decides by training queries, and can show them; of their texts it keeps none."""
+
+    def neighbors(self, query: str, n: int) -> list[Neighbor]:
+        """The n training queries that resemble the query most, nearest first."""
+        ...
+
+
+@dataclass(frozen=True)
 class PairWinRates:
     """Win rates, and the pair that they are about."""
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from turnout.data.battles import Battles
 from turnout.errors import InvalidValueError
-from turnout.routers.base import Router, check_fitted, check_trainable
+from turnout.routers.base import Neighbor, Router, check_fitted, check_trainable
 from turnout.routers.distinct_queries import DistinctQueries
 from turnout.routers.exact_cosines import stretch, whole_numbers
 from turnout.routers.setting_checks import check_at_least_0, check_whole
@@ -125,6 +125,21 @@ class NearestNeighbors(Router):
             near = _nearest(similarities, self.k_)
             win_rates[row] = self._win_rate(similarities[near].astype(np.float64), near)
         return win_rates
+
+    def neighbors(self, query: str, n: int) -> list[Neighbor]:
+        """The n training queries that resemble the query most, nearest first; fewer if there are fewer.
+
+        Raises:
+            NotFittedError: called before `fit`.
+        """
+        check_fitted(self, "vectors_", "pair_")
+        (similarities,) = self._similarities(whole_numbers(self.encoder.encode([query])))
+        nearest = np.argsort(-similarities, kind="stable")[:n]
+        cosines = similarities[nearest].astype(np.float64) / stretch(self.vectors_.shape[1]) ** 2
+        return [
+            Neighbor(float(cosine), float(self.shares_[row]), float(self.votes_[row]))
+            for row, cosine in zip(nearest, cosines, strict=True)
+        ]
 
     def _win_rate(self, similarities: FloatArray, near: IntArray) -> float:
         counts = self.votes_[near] * np.exp(self.sharpness_ * self._cosine_below_first(similarities))
