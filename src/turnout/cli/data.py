@@ -12,6 +12,7 @@ from turnout import registry
 from turnout.atomic_write import write_atomically
 from turnout.cli.contamination import decontaminate, similarity
 from turnout.cli.labels import golden, judge
+from turnout.cli.pull import pull
 from turnout.cli.ratings import CRITERION, ratings
 from turnout.cli.settings import parse_settings, set_option
 from turnout.data.battles import Battles
@@ -34,6 +35,7 @@ def data() -> None:
 
 data.add_command(golden)
 data.add_command(judge)
+data.add_command(pull)
 
 
 @data.command("import", epilog="Example: turnout data import mmlu-pro answers.jsonl.gz --out outcomes.jsonl")

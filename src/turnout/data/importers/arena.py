@@ -1,8 +1,9 @@
-"""Chatbot Arena votes: the 55k CSV, and the JSON forms with turns or conversations."""
+"""Chatbot Arena votes: the 55k CSV, the JSON forms with turns or conversations, and judged battles in its columns."""
 
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
 from turnout.data.importers.source import Row, Source, Turns, check_turns, query_of_turns, text_of, winner_share
 from turnout.types import JSON
@@ -48,16 +49,61 @@ class ArenaCsv(Source):
 
     def convert(self, row: Row) -> dict[str, JSON]:
         """One vote as a battle; `prompt` is a JSON list of turns, of which some may be null."""
-        votes = {column: row[column] for column in ("winner_model_a", "winner_tie", "winner_model_b")}
-        if sorted(votes.values()) != ["0", "0", "1"]:
-            raise ValueError(f"exactly one of {', '.join(votes)} must be 1, got {list(votes.values())}.")
-        turns = json.loads(row["prompt"], strict=False)  # some turns hold raw line breaks
-        if not isinstance(turns, list):
-            raise ValueError(f"'prompt' must be a JSON list of turns, got {turns!r}.")
+        return {
+            "query": query_of_turns(_turns(row["prompt"]), self.turns),
+            "model_a": text_of(row, "model_a"),
+            "model_b": text_of(row, "model_b"),
+            "share_a": _vote(row),
+            "source": "arena",
+        }
+
+
+class JudgeBattles(Source):
+    """A judge's battles with the columns of `routellm/gpt4_judge_battles`, such as the release's golden labels too."""
+
+    name = "gpt4-judge-battles"
+    kind = "battles"
+    expects = "routellm/gpt4_judge_battles (Parquet): model_a, model_b, prompt, winner_model_a, …"
+    source_name: ClassVar[str] = "gpt4-judge"
+
+    def __init__(self, *, turns: str = "all") -> None:
+        self.turns: Turns = check_turns(turns)
+
+    def convert(self, row: Row) -> dict[str, JSON]:
+        """One judgement as a battle; `prompt` is text, or a JSON list of turns as in the votes."""
+        prompt = text_of(row, "prompt")
+        try:
+            turns = _turns(prompt)
+        except ValueError:
+            turns = [prompt]  # a text, though it may begin with a bracket
         return {
             "query": query_of_turns(turns, self.turns),
             "model_a": text_of(row, "model_a"),
             "model_b": text_of(row, "model_b"),
-            "share_a": 1.0 if votes["winner_model_a"] == "1" else 0.5 if votes["winner_tie"] == "1" else 0.0,
-            "source": "arena",
+            "share_a": _vote(row),
+            "source": self.source_name,
         }
+
+
+class MMLUBattles(JudgeBattles):
+    """The released golden labels: the same columns, decided by MMLU's key."""
+
+    name = "mmlu-battles"
+    expects = "routellm/mmlu_battles (Parquet): model_a, model_b, prompt, winner_model_a, …"
+    source_name = "mmlu-validation"
+
+
+def _vote(row: Row) -> float:
+    """Model a's share, of three columns of which one is 1."""
+    votes = {column: str(row[column]) for column in ("winner_model_a", "winner_tie", "winner_model_b")}
+    if sorted(votes.values()) != ["0", "0", "1"]:
+        raise ValueError(f"exactly one of {', '.join(votes)} must be 1, got {list(votes.values())}.")
+    return 1.0 if votes["winner_model_a"] == "1" else 0.5 if votes["winner_tie"] == "1" else 0.0
+
+
+def _turns(prompt: str) -> list[JSON]:
+    """The list that a prompt is as JSON."""
+    turns = json.loads(prompt, strict=False)  # some turns hold raw line breaks
+    if not isinstance(turns, list):
+        raise ValueError(f"'prompt' must be a JSON list of turns, got {turns!r}.")
+    return turns

@@ -18,6 +18,7 @@ from turnout.data.battles import Battles
 from turnout.data.importers.imported import Imported
 from turnout.data.jsonl import open_bytes, read_jsonl, write_jsonl
 from turnout.data.outcomes import Outcomes
+from turnout.data.parquet import read_parquet
 from turnout.errors import DataError, InvalidValueError
 from turnout.types import JSON
 
@@ -45,15 +46,17 @@ class Source(ABC):
     """
 
     name: ClassVar[str]
-    kind: ClassVar[Literal["battles", "outcomes"]]
+    kind: ClassVar[Literal["battles", "outcomes", "questions"]]
     expects: ClassVar[str]
     """One line for `turnout data import --list`: which file this is."""
 
     def rows(self, path: Path) -> Iterator[tuple[int, Row]]:
-        """(line, row) of a JSON Lines, JSON or CSV file, told apart by its name."""
+        """(line, row) of a JSON Lines, JSON, CSV or Parquet file, told apart by its name."""
         suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
         if suffixes[-1:] == [".csv"]:
             return read_csv(path)
+        if suffixes[-1:] == [".parquet"]:
+            return read_parquet(path)
         if suffixes[-1:] == [".json"]:
             return read_json_array(path)
         return read_jsonl(path)
@@ -107,7 +110,13 @@ class Reading:
             yield line, record
 
     def to_memory(self) -> Imported:
-        """All good rows as battles or outcomes."""
+        """All good rows as battles or outcomes.
+
+        Raises:
+            InvalidValueError: the source gives questions, which go to a file (`to_file`).
+        """
+        if self.source.kind == "questions":
+            raise InvalidValueError(f"'{self.source.name}' gives questions: write them to a file.")
         table = Battles if self.source.kind == "battles" else Outcomes
         return Imported(table.from_rows(self.records(), path=self.path), self.dropped)
 
