@@ -47,14 +47,14 @@ class _Clock:
     a timer of its own for each step of each call took a tenth of the time of a request.
     """
 
-    def __init__(self, limits: TimeLimits, deadlines: _Deadlines) -> None:
+    def __init__(self, limits: TimeLimits, deadlines: _Deadlines, within_s: float | None) -> None:
         self.limits = limits
         self.limit = "whole_s"
         """The name of the limit that counts at the moment."""
         self.ran_out = False
         self.task = asyncio.current_task()
         self._deadlines = deadlines
-        self._whole_end = deadlines.now() + limits.whole_s
+        self._whole_end = deadlines.now() + (limits.whole_s if within_s is None else within_s)
         self.end = self._whole_end
 
     def count(self, limit: str) -> None:
@@ -76,7 +76,9 @@ class _Clock:
     def error(self) -> UpstreamTimeoutError:
         """The error that names the limit."""
         seconds = getattr(self.limits, self.limit)
-        return UpstreamTimeoutError(f"The provider was too slow: the time limit {self.limit} = {seconds:g} ran out.")
+        return UpstreamTimeoutError(
+            f"The provider was too slow: the time limit {self.limit} = {seconds:g} ran out.", limit=self.limit
+        )
 
 
 class _Deadlines:
@@ -271,11 +273,18 @@ class ChatClient:
                         yield chunk
         raise UpstreamUnreachableError("The provider ended the stream before it was complete.")
 
-    def open(self, body: bytes, *, path: str = CHAT_PATH, headers: Mapping[str, str] | None = None) -> _Call:
+    def open(
+        self,
+        body: bytes,
+        *,
+        path: str = CHAT_PATH,
+        headers: Mapping[str, str] | None = None,
+        within_s: float | None = None,
+    ) -> _Call:
         """Send a body as it is: `async with client.open(body) as answer`, once it has begun, whatever its status.
 
         `path` is the endpoint below the base_url. Of `headers` (names in lower case) those that belong to the other
-        protocol stay behind.
+        protocol stay behind. `within_s` is what a caller that has tried before has left of `whole_s`.
 
         Retries happen in here, before there is an answer. Time spent in the block counts towards `whole_s`; leaving
         the block early closes the connection, which tells the provider to stop.
@@ -284,7 +293,7 @@ class ChatClient:
         if headers:
             merged = CIMultiDict((name, value) for name, value in headers.items() if not name.startswith(self._foreign))
             merged.update(self._headers)
-        return _Call(self, self._url(path), body, merged)
+        return _Call(self, self._url(path), body, merged, within_s)
 
     def _url(self, path: str) -> URL:
         """The endpoint's address, parsed once."""
@@ -306,7 +315,8 @@ class ChatClient:
             )
         except aiohttp.ConnectionTimeoutError:
             raise UpstreamTimeoutError(
-                f"The provider was too slow: the time limit connect_s = {self.limits.connect_s:g} ran out."
+                f"The provider was too slow: the time limit connect_s = {self.limits.connect_s:g} ran out.",
+                limit="connect_s",
             ) from None
         except aiohttp.ClientResponseError as error:
             raise UpstreamProtocolError("The provider did not answer in HTTP.") from error
@@ -324,8 +334,11 @@ class ChatClient:
 class _Call:
     """One call from its first try to the end of its answer."""
 
-    def __init__(self, client: ChatClient, url: URL, body: bytes, headers: CIMultiDict[str]) -> None:
+    def __init__(
+        self, client: ChatClient, url: URL, body: bytes, headers: CIMultiDict[str], within_s: float | None
+    ) -> None:
         self._client = client
+        self._within_s = within_s
         self._url = url
         self._body = body
         self._headers = headers
@@ -333,7 +346,7 @@ class _Call:
 
     async def __aenter__(self) -> UpstreamAnswer:
         client = self._client
-        self._clock = clock = _Clock(client.limits, client.deadlines)
+        self._clock = clock = _Clock(client.limits, client.deadlines, self._within_s)
         client.deadlines.watch(clock)
         try:
             self._response = await self._first_answer(clock)

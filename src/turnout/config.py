@@ -93,9 +93,25 @@ class UpstreamConfig:
     """How providers are called: time limits, retries and sizes."""
 
     limits: TimeLimits = field(default_factory=TimeLimits)
-    retries: Retries = field(default_factory=lambda: Retries(most=1, statuses=frozenset(), first_wait_s=0.1))
-    """Broken connections only: a provider's status, 429 included, goes to the client as it came."""
+    retries: Retries = field(
+        default_factory=lambda: Retries(
+            most=1,
+            statuses=frozenset({408, 429, 500, 502, 503, 504, 529}),
+            first_wait_s=0.5,
+            longest_wait_s=5.0,
+        )
+    )
+    """For one model, before anyone else is asked."""
     max_connections: int = 1000
+    max_concurrent: int = 500
+    """Calls of one address at once."""
+    max_waiting: int = 500
+    """Calls of one model that wait for a place."""
+    wait_limit_s: float = 5.0
+    """How long each of them waits."""
+    breaker_failures: int = 5
+    """So many failures among the last twice as many calls open an address's breaker; 0 switches breakers off."""
+    breaker_open_s: float = 10.0
     max_answer_bytes: int = 32 << 20
     max_event_bytes: int = 4 << 20
 
@@ -138,6 +154,16 @@ class ObserveConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressConfig:
+    """One of the places that answer for a model."""
+
+    base_url: str
+    api_key_env: str | None
+    weight: float = 1.0
+    """Its share of the calls, beside those of the others."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelConfig:
     """One model at one provider."""
 
@@ -162,6 +188,12 @@ class ModelConfig:
     json_schema: bool = True
     languages: tuple[str, ...] = ()
     """The only ones that it is good at (ISO 639-1); empty for all."""
+    addresses: tuple[AddressConfig, ...] = ()
+    """Further places that answer for it, beside its base_url and api_key_env."""
+    max_concurrent: int | None = None
+    """Calls of each of its addresses at once, if other than for all providers."""
+    fallbacks: tuple[str, ...] = ()
+    """Models to try in this order where it fails."""
 
     @property
     def is_openai(self) -> bool:
@@ -173,19 +205,23 @@ class ModelConfig:
         host = urlsplit(self.base_url).hostname or ""
         return host == "api.openai.com" or host.endswith((".api.openai.com", ".openai.azure.com"))
 
-    def api_key(self, environment: Mapping[str, str] = os.environ) -> str | None:
-        """The key from the environment, or a ConfigError that names the variable that is not set."""
-        if self.api_key_env is None:
+    def api_key(self, environment: Mapping[str, str] = os.environ, *, variable: str | None = None) -> str | None:
+        """The key from the environment, or a ConfigError that names the variable that is not set.
+
+        `variable` is that of another address's key, if not of the first one's.
+        """
+        variable = variable or self.api_key_env
+        if variable is None:
             return None
-        key = environment.get(self.api_key_env, "").strip()
+        key = environment.get(variable, "").strip()
         if not key:
             raise ConfigError(
-                f"[models.{self.name}]: the environment variable {self.api_key_env} (api_key_env) is not set. "
-                f"Set it to the provider's key, for example: export {self.api_key_env}=..."
+                f"[models.{self.name}]: the environment variable {variable} (api_key_env) is not set. "
+                f"Set it to the provider's key, for example: export {variable}=..."
             )
         if not key.isprintable():
             raise ConfigError(
-                f"[models.{self.name}]: the environment variable {self.api_key_env} holds a line break or "
+                f"[models.{self.name}]: the environment variable {variable} holds a line break or "
                 "another character that no key has."
             )
         return key
@@ -203,6 +239,8 @@ class RouteConfig:
     strong_fraction: float | None = None
     """Exactly one of the two is set."""
     query: QueryPolicy = "conversation"
+    fallbacks: tuple[str, ...] = ()
+    """Models to try in this order where the chosen one and its own fallbacks fail; the pair's may be among them."""
     strip_boilerplate: bool = True
     """Whether the router is spared what programs put into user turns."""
 
@@ -252,6 +290,8 @@ def parse_config(content: Mapping[str, Any], *, folder: Path = Path()) -> Config
     ledger = _ledger(table.table("ledger"), folder)
     observe = _observe(table.table("observe"))
     models = {name: _model(name, part) for name, part in table.tables("models").items()}
+    for model in models.values():
+        _fallbacks(model.fallbacks, models, f"[models.{model.name}]")
     routes = {name: _route(name, part, models, folder) for name, part in table.tables("routes").items()}
     table.finish()
     if server.require_keys and ledger.path is None and ledger.url_env is None:
@@ -351,6 +391,13 @@ class _Table:
                 )
         return {name: _Table(part, f"[{key}.{name}]") for name, part in content.items()}
 
+    def list_of_tables(self, key: str) -> list[_Table]:
+        self._known.append(key)
+        value = self._content.pop(key, [])
+        if not isinstance(value, list):
+            raise ConfigError(f"{self.where}: {key} must be a list of tables, got {_describe(value)}.")
+        return [_Table(part, f"{self.where}: {key}[{number}]") for number, part in enumerate(value)]
+
     def finish(self) -> None:
         """Refuse whatever no one took."""
         for key in self._content:
@@ -409,8 +456,14 @@ def _upstream(table: _Table) -> UpstreamConfig:
             most=table.whole("max_retries", default.retries.most, least=0, most=10),
             statuses=default.retries.statuses,
             first_wait_s=default.retries.first_wait_s,
+            longest_wait_s=table.seconds("longest_retry_wait_s", default.retries.longest_wait_s),
         ),
         max_connections=table.whole("max_connections", default.max_connections),
+        max_concurrent=table.whole("max_concurrent", default.max_concurrent),
+        max_waiting=table.whole("max_waiting", default.max_waiting, least=0),
+        wait_limit_s=table.seconds("wait_limit_s", default.wait_limit_s),
+        breaker_failures=table.whole("breaker_failures", default.breaker_failures, least=0, most=1_000),
+        breaker_open_s=table.seconds("breaker_open_s", default.breaker_open_s),
         max_answer_bytes=table.whole("max_answer_bytes", default.max_answer_bytes),
         max_event_bytes=table.whole("max_event_bytes", default.max_event_bytes),
     )
@@ -468,7 +521,10 @@ def _model(name: str, table: _Table) -> ModelConfig:
         images=table.truth("images", True),
         json_schema=table.truth("json_schema", True),
         languages=table.texts("languages", ()),
+        max_concurrent=table.whole("max_concurrent", 0, least=1) or None,
+        fallbacks=table.texts("fallbacks", ()),
     )
+    addresses = tuple(_address(part, model) for part in table.list_of_tables("addresses"))
     for language in model.languages:
         if not _LANGUAGE.match(language):
             raise ConfigError(f"{table.where}: languages must be ISO 639-1 codes such as \"en\", got '{language}'.")
@@ -476,7 +532,26 @@ def _model(name: str, table: _Table) -> ModelConfig:
     table.finish()
     if native and protocol != "openai":
         raise ConfigError(f'{table.where}: native_responses is for protocol = "openai" alone, got "{protocol}".')
-    return replace(model, native_responses=native)
+    return replace(model, native_responses=native, addresses=addresses)
+
+
+def _address(table: _Table, model: ModelConfig) -> AddressConfig:
+    url = table.text("base_url")
+    variable = _variable(table.text("api_key_env"), table.where, "api_key_env", "SECOND_OPENAI_API_KEY", "the key")
+    weight = table.take("weight", float)
+    table.finish()
+    if url is None and variable is None:
+        raise ConfigError(f"{table.where}: give another base_url or another api_key_env, or both.")
+    if weight is not None and weight <= 0:
+        raise ConfigError(f"{table.where}: weight must be above 0, got {weight:g}.")
+    # A key is for the address that it was issued by, so another address does not get the model's.
+    key = variable if variable is not None or url is not None else model.api_key_env
+    return AddressConfig(_base_url(url, table.where) if url else model.base_url, key, weight or 1.0)
+
+
+def _fallbacks(names: tuple[str, ...], models: Mapping[str, ModelConfig], where: str) -> None:
+    for name in names:
+        _one_of(name, models, f"{where}: fallbacks")
 
 
 def _price(table: _Table) -> Price | None:
@@ -501,7 +576,9 @@ def _route(name: str, table: _Table, models: Mapping[str, ModelConfig], folder: 
     strong_fraction = table.take("strong_fraction", float)
     query = table.text("query") or "conversation"
     strip_boilerplate = table.truth("strip_boilerplate", True)
+    fallbacks = table.texts("fallbacks", ())
     table.finish()
+    _fallbacks(fallbacks, models, table.where)
     _one_of(query, get_args(QueryPolicy), f"{table.where}: query")
     for key, model in (("strong", strong), ("weak", weak)):
         _one_of(model, models, f"{table.where}: {key}")
@@ -526,6 +603,7 @@ def _route(name: str, table: _Table, models: Mapping[str, ModelConfig], folder: 
         strong_fraction=strong_fraction,
         query=cast("QueryPolicy", query),
         strip_boilerplate=strip_boilerplate,
+        fallbacks=fallbacks,
     )
 
 

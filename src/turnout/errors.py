@@ -15,6 +15,7 @@ TurnoutError
 ├── LedgerError             the gateway's ledger cannot be read or written
 └── UpstreamError           a model provider did not answer as it should
     ├── UpstreamUnreachableError    refused, reset or cut off
+    ├── UpstreamUnavailableError    not called at all: it keeps failing, or has its hands full
     ├── UpstreamTimeoutError        too slow, and which of the time limits it was
     ├── UpstreamStatusError         an HTTP status other than 200, with the body it came with
     └── UpstreamProtocolError       a body or a stream that is not what the protocol says
@@ -124,8 +125,21 @@ class UpstreamUnreachableError(UpstreamError):
     """The provider refused the connection, or it was reset or cut off."""
 
 
+class UpstreamUnavailableError(UpstreamError):
+    """The provider was not called: it kept failing before, or has as many calls under way as it may have."""
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
 class UpstreamTimeoutError(UpstreamError):
     """The provider was too slow; the message names the time limit that ran out."""
+
+    def __init__(self, message: str, *, limit: str | None = None) -> None:
+        self.limit = limit
+        """Such as `first_byte_s`."""
+        super().__init__(message)
 
 
 class UpstreamStatusError(UpstreamError):

@@ -97,8 +97,8 @@ async def test_a_key_of_a_model_reaches_it_and_a_missing_model_is_a_clear_error(
     async with stand_in_provider() as provider:
         weak = DemoModel("gpt-4o-mini", provider, Price(1, 1))
         async with demo_gateway(route(), nobody, weak, tmp_path / "ledger.sqlite3") as (app, address):
-            assert app.routes.models["gpt-4o"].api_key == b"sk-1"
-            assert app.routes.models["gpt-4o-mini"].api_key is None
+            assert app.routes.models["gpt-4o"].api_keys == (b"sk-1",)
+            assert app.routes.models["gpt-4o-mini"].api_keys == ()
             with pytest.raises(UpstreamStatusError, match="502"):
                 await ask_all(app, address, ["a hard one"])
 

@@ -42,6 +42,10 @@ class Account:
     """What the client saw."""
     error: str | None = field(default=None, init=False)
     """What went wrong after the decision, as a code."""
+    fell_back: str | None = field(default=None, init=False)
+    """Which models failed before this one, and how, as text."""
+    tries: int = field(default=0, init=False)
+    """Calls that were made for it."""
     usage: Usage | None = field(default=None, init=False)
     called: float | None = field(default=None, init=False)
     first_byte: float | None = field(default=None, init=False)
@@ -52,7 +56,17 @@ class Account:
 
     def headers(self) -> list[Header]:
         """The answer's headers that say who answers, what was decided, and why."""
-        return self.choice.headers(self.model)
+        headers = self.choice.headers(self.model)
+        if self.tries > 1:
+            headers.append((b"x-turnout-tries", str(self.tries).encode()))
+        if self.fell_back is not None:
+            headers.append((b"x-turnout-fallback", self.fell_back.encode()))
+        return headers
+
+    def reason(self) -> str:
+        """Why the model that answers does, fallbacks included."""
+        reason = self.choice.reason
+        return reason if self.fell_back is None else f"{reason}; fell back: {self.fell_back}"
 
     def latency_s(self) -> float:
         """From the request's arrival until now."""

@@ -30,7 +30,7 @@ from turnout.gateway.asgi import (
     Send,
     send_whole,
 )
-from turnout.gateway.calling import DirectUpstream, Upstream
+from turnout.gateway.calling import PersistentUpstream, Upstream
 from turnout.gateway.choosing import Chooser
 from turnout.gateway.counters import Counters
 from turnout.gateway.database import open_database
@@ -112,7 +112,7 @@ class Gateway:
         self._under_way = 0
         self.metrics = Registry()
         watch_gateway(self.metrics, self.counters, ledger, lambda: self._under_way)
-        upstream: Upstream = DirectUpstream()
+        upstream: Upstream = PersistentUpstream(routes.models, config.upstream.retries, self.counters)
         recorders: list[Recorder] = [SideCounter(self.counters), RequestLog()]
         if ledger is not None:
             recorders.append(LedgerRecorder(ledger))

@@ -41,6 +41,8 @@ class Choice:
     """The route's strong model, for what it would have cost."""
     weak: UpstreamModel | None = None
     """The route's weak model."""
+    fallbacks: tuple[str, ...] = ()
+    """Models to try where the chosen one and its own fallbacks fail."""
 
     def headers(self, answering: UpstreamModel) -> list[Header]:
         """The answer's headers that say who answers, what was decided, and why."""
@@ -74,7 +76,17 @@ class Chooser:
         query = query_by(target.config.query, request.turns(), strip=target.config.strip_boilerplate)
         decision = self._only_one_can(target, Needs(request, query)) or await self._decide(target, query, request)
         model = target.strong if decision.side == "strong" else target.weak
-        return Choice(decision.id, model, request.model, decision.reason, query, decision, target.strong, target.weak)
+        return Choice(
+            decision.id,
+            model,
+            request.model,
+            decision.reason,
+            query,
+            decision,
+            target.strong,
+            target.weak,
+            target.config.fallbacks,
+        )
 
     def _only_one_can(self, target: ServedRoute, needs: Needs) -> Decision | None:
         """The decision for the one that can take the request; None if both can, a RequestError if neither."""

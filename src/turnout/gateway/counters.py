@@ -22,3 +22,10 @@ class Counters:
     upstream_failures: int = 0
     """Providers that refused, hung, cut off or sent rubbish."""
     clients_left: int = 0
+    retries: int = 0
+    """Calls that were made again for the same model."""
+    fallbacks: int = 0
+    """Requests that went on to another model because the one before had failed."""
+    breakers_opened: int = 0
+    unavailable: int = 0
+    """Times that a model was not called: its breaker was open, or its line too long."""

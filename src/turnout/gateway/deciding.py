@@ -111,7 +111,7 @@ class Decider:
             ConfigError: a router cannot be loaded.
         """
         models = {
-            name: replace(model, protocol="openai", base_url=_NOWHERE, api_key_env=None)
+            name: replace(model, protocol="openai", base_url=_NOWHERE, api_key_env=None, addresses=())
             for name, model in config.models.items()
         }
         config = replace(config, models=models)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 
 from turnout.errors import (
@@ -10,6 +11,7 @@ from turnout.errors import (
     UpstreamError,
     UpstreamProtocolError,
     UpstreamTimeoutError,
+    UpstreamUnavailableError,
 )
 
 
@@ -69,7 +71,7 @@ def body_too_large(limit: int) -> RequestError:
 
 
 def from_upstream(error: UpstreamError, model: str) -> RequestError:
-    """502 or 504: what a provider's failure looks like to a client. The gateway's own log says more."""
+    """502, 503 or 504: what a provider's failure looks like to a client. The gateway's own log says more."""
     if isinstance(error, UpstreamTimeoutError):
         return RequestError(
             504,
@@ -83,6 +85,14 @@ def from_upstream(error: UpstreamError, model: str) -> RequestError:
             f"The provider of '{model}' sent an answer that is not what the protocol says.",
             type="upstream_error",
             code="upstream_protocol_error",
+        )
+    if isinstance(error, UpstreamUnavailableError):
+        return RequestError(
+            503,
+            f"The provider of '{model}' is failing or has its hands full, and was not called. Try again soon.",
+            type="upstream_error",
+            code="upstream_unavailable",
+            headers=((b"retry-after", str(max(1, math.ceil(error.retry_after_s))).encode()),),
         )
     return RequestError(
         502,

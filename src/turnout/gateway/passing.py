@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping
 from functools import lru_cache
 
-from turnout.chat_client import UpstreamAnswer
 from turnout.errors import UpstreamProtocolError
 from turnout.gateway.account import Account
 from turnout.gateway.asgi import JSON_TYPE, ClientWatch, Header, Send, send_whole
 from turnout.gateway.errors import RequestError
 from turnout.gateway.protocols.base import Bridge, StreamReader
+from turnout.gateway.provider import ProviderAnswer
 
 _PASSED_BACK = frozenset({"request-id", "retry-after", "retry-after-ms", "x-request-id", "x-should-retry"})
 _PASSED_BACK_PREFIXES = ("x-ratelimit-", "openai-", "anthropic-ratelimit-")
@@ -28,7 +28,7 @@ class Passing:
         self._started = False
         self._ended = False
 
-    async def answer(self, answer: UpstreamAnswer, watch: ClientWatch) -> None:
+    async def answer(self, answer: ProviderAnswer, watch: ClientWatch) -> None:
         """Pass on an answer that has begun."""
         account = self._account
         account.first_byte = time.perf_counter()
@@ -60,7 +60,7 @@ class Passing:
             headers = (JSON_TYPE, *error.headers, *account.headers())
             await send_whole(self._send, error.status, headers, protocol.error_body(error))
 
-    async def _whole(self, answer: UpstreamAnswer, bridge: Bridge, watch: ClientWatch) -> None:
+    async def _whole(self, answer: ProviderAnswer, bridge: Bridge, watch: ClientWatch) -> None:
         account = self._account
         content = await answer.read()
         account.answered = time.perf_counter()
@@ -68,7 +68,7 @@ class Passing:
         watch.end()
         await self._send_whole(200, answer, content)
 
-    async def _refusal(self, answer: UpstreamAnswer, bridge: Bridge, watch: ClientWatch) -> None:
+    async def _refusal(self, answer: ProviderAnswer, bridge: Bridge, watch: ClientWatch) -> None:
         """A provider's refusal, 429 with its Retry-After among them, with the status that it has."""
         account = self._account
         if not 400 <= answer.status <= 599:
@@ -86,12 +86,13 @@ class Passing:
                     code=account.error,
                 )
             )
-        elif model.api_key:
-            content = content.replace(model.api_key, b"***")
+        else:
+            for key in model.api_keys:
+                content = content.replace(key, b"***")
         watch.end()
         await self._send_whole(answer.status, answer, content)
 
-    async def _stream(self, answer: UpstreamAnswer, bridge: Bridge, watch: ClientWatch) -> None:
+    async def _stream(self, answer: ProviderAnswer, bridge: Bridge, watch: ClientWatch) -> None:
         account = self._account
         if not answer.headers.get("Content-Type", "").lower().startswith("text/event-stream"):
             raise UpstreamProtocolError("The provider was asked for a stream and answered with something else.")
@@ -117,7 +118,7 @@ class Passing:
             await self._send({"type": "http.response.body", "body": b""})
         await answer.drain()
 
-    async def _piece(self, piece: bytes, reader: StreamReader, answer: UpstreamAnswer, watch: ClientWatch) -> None:
+    async def _piece(self, piece: bytes, reader: StreamReader, answer: ProviderAnswer, watch: ClientWatch) -> None:
         if not piece:
             return
         await self._start_stream(answer)
@@ -127,7 +128,7 @@ class Passing:
             self._account.answered = time.perf_counter()
         await self._send({"type": "http.response.body", "body": piece, "more_body": not reader.done})
 
-    async def _start_stream(self, answer: UpstreamAnswer) -> None:
+    async def _start_stream(self, answer: ProviderAnswer) -> None:
         if self._started:
             return
         self._started = True
@@ -135,7 +136,7 @@ class Passing:
         headers = [_STREAM_TYPE, _NO_CACHE, *_passed_back(answer.headers), *self._account.headers()]
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
-    async def _send_whole(self, status: int, answer: UpstreamAnswer, content: bytes) -> None:
+    async def _send_whole(self, status: int, answer: ProviderAnswer, content: bytes) -> None:
         self._ended = True
         self._account.status = status
         headers = [JSON_TYPE, *_passed_back(answer.headers), *self._account.headers()]

@@ -56,7 +56,7 @@ class LedgerRecorder:
                 side=decision.side if decision else None,
                 win_rate=decision.win_rate if decision and decision.win_rate == decision.win_rate else None,
                 threshold=decision.threshold if decision else None,
-                reason=choice.reason,
+                reason=account.reason(),
                 query=query,
                 query_sha256=query_sha256,
                 stream=account.request.stream,

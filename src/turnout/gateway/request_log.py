@@ -36,7 +36,7 @@ class RequestLog:
             "protocol": account.request.protocol.name,
             "route": choice.asked_for,
             "model": account.model.name,
-            "reason": choice.reason,
+            "reason": account.reason(),
             "win_rate": decision.win_rate if decision else None,
             "threshold": decision.threshold if decision else None,
             "stream": account.request.stream,
@@ -54,7 +54,7 @@ class RequestLog:
             account.status,
             choice.asked_for,
             account.model.name,
-            choice.reason,
+            account.reason(),
             extra={"fields": fields},
         )
 

@@ -7,13 +7,18 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 from turnout.calibration import Calibration
+from turnout.call_limits import Retries
 from turnout.chat_client import ChatClient, ConnectionPool
-from turnout.config import Config, ModelConfig, RouteConfig
+from turnout.config import AddressConfig, Config, ModelConfig, RouteConfig
 from turnout.errors import ConfigError, TurnoutError
+from turnout.gateway.balancing import Address, Balancer
+from turnout.gateway.breaker import Breaker
 from turnout.gateway.errors import RequestError, unknown_model
+from turnout.gateway.provider import ProviderClient
 from turnout.gateway.scoring import Scorer, make_scorer
 from turnout.policy import Policy
 from turnout.route import Route
@@ -26,17 +31,24 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class UpstreamModel:
-    """A configured model and the client that calls its provider."""
+    """A configured model and the addresses that answer for it."""
 
     config: ModelConfig
-    client: ChatClient
-    api_key: bytes | None
-    """Kept to strike it out of a provider's error, should one repeat it."""
+    balancer: Balancer
+    whole_limit_s: float
+    """How long an answer may take from first to last, retries included."""
+    api_keys: tuple[bytes, ...]
+    """Kept to strike them out of a provider's error, should one repeat them."""
 
     @property
     def name(self) -> str:
         """What clients and routes call it."""
         return self.config.name
+
+    @property
+    def client(self) -> ProviderClient:
+        """One of its clients, for what they have in common."""
+        return self.balancer.addresses[0].client
 
     def __repr__(self) -> str:
         return f"UpstreamModel({self.name!r})"
@@ -158,18 +170,37 @@ def load_routes(
 def _upstream_model(
     model: ModelConfig, config: Config, pool: ConnectionPool, environment: Mapping[str, str]
 ) -> UpstreamModel:
-    key = model.api_key(environment)
-    client = ChatClient(
-        model.base_url,
+    upstream = config.upstream
+    first = AddressConfig(model.base_url, model.api_key_env)
+    addresses, keys = [], []
+    for number, place in zip(count(1), (first, *model.addresses), strict=False):
+        key = model.api_key(environment, variable=place.api_key_env) if place.api_key_env else None
+        if key:
+            keys.append(key.encode())
+        addresses.append(
+            Address(
+                model.name if number == 1 else f"{model.name}#{number}",
+                _client(model, place.base_url, key, config, pool),
+                Breaker(failures=upstream.breaker_failures, open_s=upstream.breaker_open_s),
+                weight=place.weight,
+                max_concurrent=model.max_concurrent or upstream.max_concurrent,
+            )
+        )
+    balancer = Balancer(addresses, max_waiting=upstream.max_waiting, wait_limit_s=upstream.wait_limit_s)
+    return UpstreamModel(model, balancer, upstream.limits.whole_s, tuple(keys))
+
+
+def _client(model: ModelConfig, base_url: str, key: str | None, config: Config, pool: ConnectionPool) -> ProviderClient:
+    return ChatClient(
+        base_url,
         api_key=key,
         protocol="anthropic" if model.protocol == "anthropic" else "openai",
         pool=pool,
         limits=config.upstream.limits,
-        retries=config.upstream.retries,
+        retries=Retries(most=0),  # `calling` retries, at other addresses too
         max_answer_bytes=config.upstream.max_answer_bytes,
         max_event_bytes=config.upstream.max_event_bytes,
     )
-    return UpstreamModel(model, client, key.encode() if key else None)
 
 
 def _load_router(route: RouteConfig, given: Router | None, *, limit_s: float) -> LoadedRouter:

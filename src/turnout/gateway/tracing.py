@@ -17,10 +17,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from turnout._version import __version__
-from turnout.chat_client import UpstreamAnswer
 from turnout.errors import MissingExtraError
 from turnout.gateway.account import Account
 from turnout.gateway.calling import Upstream
+from turnout.gateway.provider import ProviderAnswer
 from turnout.gateway.routes import UpstreamModel
 
 _OPERATIONS = {"embeddings": "embeddings"}
@@ -139,12 +139,12 @@ class _TracedUpstream:
         self._tracing = tracing
         self._inner = inner
 
-    def open(self, account: Account, headers: Mapping[str, str]) -> AbstractAsyncContextManager[UpstreamAnswer]:
+    def open(self, account: Account, headers: Mapping[str, str]) -> AbstractAsyncContextManager[ProviderAnswer]:
         """A call inside a span."""
         return self._open(account, headers)
 
     @asynccontextmanager
-    async def _open(self, account: Account, headers: Mapping[str, str]) -> AsyncIterator[UpstreamAnswer]:
+    async def _open(self, account: Account, headers: Mapping[str, str]) -> AsyncIterator[ProviderAnswer]:
         sent = self._tracing.begin_call(account, headers)
         call = account.trace.call
         try:
