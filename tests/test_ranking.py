@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from turnout.errors import DataError, EmptyDataError, InvalidValueError
@@ -92,6 +92,7 @@ def test_ratings_do_not_depend_on_what_else_is_in_the_stack() -> None:
 
 
 @given(st.lists(st.sampled_from([0.0, 0.01, 1.0, 1e4]), min_size=12, max_size=12))
+@example([0, 0, 0, 0, 0, 1e4, 0, 1e4, 0, 0, 0, 1e4])  # a circle of many wins that one win leads into
 def test_lopsided_wins_settle(weights: list[float]) -> None:
     """Wins in one direction only have no maximum but for the ridge, and there rounding is felt most."""
     wins = np.zeros((4, 4))

@@ -81,14 +81,18 @@ def _newton(wins: FloatArray, ridge: float) -> FloatArray:
         lost = np.ascontiguousarray(won.transpose(0, 2, 1))
         # Each to full relative precision: 1 − win would have no digits left where a model wins nearly always.
         win, loss = _sigmoid(r[:, :, None] - r[:, None, :]), _sigmoid(r[:, None, :] - r[:, :, None])
-        gradient = (won * loss - lost * win).sum(axis=2) - ridge * r
+        gained, given = won * loss, lost * win
+        gradient = (gained - given).sum(axis=2) - ridge * r
         curvature = (won + lost) * win * loss
         hessian = -curvature[:, 1:, 1:]
         hessian[:, diagonal, diagonal] += curvature[:, 1:].sum(axis=2) + ridge
         step = np.linalg.solve(hessian, gradient[:, 1:, None])[..., 0]
         largest = np.abs(step).max(axis=1)
         ratings[unsolved, 1:] += step * np.minimum(1.0, _LARGEST_STEP / np.maximum(largest, 1e-300))[:, None]
-        unsolved = unsolved[largest >= _TOLERANCE]
+        # Where large wins cancel, the gradient is never nearer to zero than their rounding, and steps never end.
+        rounding = m * np.finfo(np.float64).eps * (gained + given).sum(axis=2).max(axis=1) * (1 + np.abs(r).max(axis=1))
+        settled = (largest < _TOLERANCE) | (np.abs(gradient[:, 1:]).max(axis=1) <= rounding)
+        unsolved = unsolved[~settled]
         if not len(unsolved):
             return ratings
     raise DataError(

@@ -17,6 +17,7 @@ async def test_each_request_is_one_json_object(
     provider: Provider, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger=REQUESTS)  # `turnout serve --quiet` may have raised it in this process
     gateway = await start()
     _, headers, _ = await gateway.post({"model": "auto", "messages": HARD}, headers={"x-api-key": CLIENT_KEY})
     provider.script = [hang_up, hang_up]
