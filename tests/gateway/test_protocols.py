@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from anthropic import AsyncAnthropic
 from anthropic import BadRequestError as AnthropicBadRequest
+from anthropic import NotFoundError as AnthropicNotFound
 from anthropic import RateLimitError as AnthropicRateLimit
 from openai import BadRequestError, RateLimitError
 from provider_answers import (
@@ -234,6 +235,15 @@ async def test_counting_tokens_is_left_to_a_provider_that_can(
         await anthropic.messages.count_tokens(model="openai", messages=[{"role": "user", "content": "Hi"}])
 
 
+async def test_models_are_listed_as_each_client_expects(gateway: RunningGateway, anthropic: AsyncAnthropic) -> None:
+    names = ["auto", "openai", "anthropic", "native"]
+    assert [model.id for model in (await gateway.openai.models.list()).data] == names
+    assert [model.id async for model in anthropic.models.list()] == names
+    assert (await anthropic.models.retrieve("auto")).type == "model"
+    with pytest.raises(AnthropicNotFound, match="Did you mean 'auto'"):
+        await anthropic.models.retrieve("autos")
+
+
 async def test_a_route_chooses_for_every_protocol(
     provider: Provider, gateway: RunningGateway, anthropic: AsyncAnthropic
 ) -> None:
@@ -327,8 +337,11 @@ async def test_a_field_without_counterpart_is_a_400_that_names_it(
         )
     with pytest.raises(BadRequestError, match="'previous_response_id': .* stores no responses"):
         await gateway.openai.responses.create(model="openai", input="Hi", previous_response_id="resp_0")
+    with pytest.raises(BadRequestError, match="'input', as chat messages: 'messages' must hold a turn") as caught:
+        await gateway.openai.responses.create(model="anthropic", input="")
+    assert caught.value.param == "input"
     assert not provider.requests
-    entry, *_ = await gateway.entries(3)
+    entry, *_ = await gateway.entries(4)
     assert (entry.status, entry.error, entry.cost_usd) == (400, "not_translatable", None)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
@@ -35,16 +34,18 @@ from turnout.gateway.choosing import Chooser
 from turnout.gateway.counters import Counters
 from turnout.gateway.database import open_database
 from turnout.gateway.deciding import DECISION_ONLY
-from turnout.gateway.errors import RequestError, unknown_model
+from turnout.gateway.errors import RequestError
 from turnout.gateway.feedback import FeedbackEndpoint
 from turnout.gateway.keyed_access import KeyedAccess
 from turnout.gateway.ledger import Ledger
 from turnout.gateway.ledger_calls import LedgerCalls
 from turnout.gateway.metrics import CONTENT_TYPE, Registry
+from turnout.gateway.models import MODELS_PATH, ModelList, speaks_anthropic
+from turnout.gateway.openapi import DESCRIPTION
 from turnout.gateway.pipeline import Pipeline
 from turnout.gateway.protocols.anthropic_messages import ANTHROPIC_MESSAGES, ANTHROPIC_TOKEN_COUNT
 from turnout.gateway.protocols.base import ClientProtocol
-from turnout.gateway.protocols.error_shapes import openai_body
+from turnout.gateway.protocols.error_shapes import anthropic_body, openai_body
 from turnout.gateway.protocols.openai_chat import OPENAI_CHAT
 from turnout.gateway.protocols.openai_embeddings import OPENAI_EMBEDDINGS
 from turnout.gateway.protocols.openai_responses import OPENAI_RESPONSES
@@ -64,7 +65,6 @@ PROTOCOLS: tuple[ClientProtocol, ...] = (
 )
 """What clients may speak, each at its own path."""
 
-_MODELS_PREFIX = "/v1/models/"
 _logger = logging.getLogger(__name__)
 
 
@@ -106,7 +106,7 @@ class Gateway:
             self._calls = LedgerCalls(ledger.database)
             self.access = KeyedAccess(self._calls, require_keys=config.server.require_keys)
         self._pool = pool
-        self._started_at = int(time.time())
+        self._models = ModelList(routes, self.access)
         self._starting: asyncio.Lock | None = None
         self._started = False
         self._under_way = 0
@@ -135,7 +135,8 @@ class Gateway:
         self._handlers: dict[str, tuple[str, Handler]] = {
             **{protocol.path: ("POST", partial(pipeline.serve, protocol)) for protocol in PROTOCOLS},
             DECISION_ONLY.path: ("POST", pipeline.decide),
-            "/v1/models": ("GET", self._list_models),
+            MODELS_PATH: ("GET", self._models.show_all),
+            "/openapi.json": ("GET", self._describe),
             "/healthz": ("GET", self._health),
         }
         if config.observe.metrics:
@@ -212,8 +213,8 @@ class Gateway:
             path = path.removeprefix(root)
         method: str = scope["method"]
         known = self._handlers.get(path)
-        if known is None and path.startswith(_MODELS_PREFIX):
-            known = ("GET", self._show_model)
+        if known is None and path.startswith(f"{MODELS_PATH}/"):
+            known = ("GET", self._models.show_one)
         try:
             if known is None:
                 raise RequestError(404, f"There is no {path[:200]} here.", code="not_found")
@@ -231,29 +232,16 @@ class Gateway:
             finally:
                 self._under_way -= 1
         except RequestError as error:
-            await send_whole(send, error.status, (JSON_TYPE, *error.headers), openai_body(error))
+            body = anthropic_body(error) if speaks_anthropic(scope) else openai_body(error)
+            await send_whole(send, error.status, (JSON_TYPE, *error.headers), body)
         except ClientLeft:
             pass
 
     async def _show_metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send_whole(send, 200, ((b"content-type", CONTENT_TYPE),), self.metrics.render())
 
-    async def _list_models(self, scope: Scope, receive: Receive, send: Send) -> None:
-        caller = self.access.authenticate(scope)
-        models = [self._model(name) for name in self.routes.names() if caller.may_ask_for(name)]
-        await _send_json(send, {"object": "list", "data": models})
-
-    async def _show_model(self, scope: Scope, receive: Receive, send: Send) -> None:
-        caller = self.access.authenticate(scope)
-        name = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(_MODELS_PREFIX)
-        names = [name for name in self.routes.names() if caller.may_ask_for(name)]
-        if name not in names:
-            raise unknown_model(name, names)
-        await _send_json(send, self._model(name))
-
-    def _model(self, name: str) -> dict[str, Any]:
-        owner = "turnout" if name in self.routes.routes else "provider"
-        return {"id": name, "object": "model", "created": self._started_at, "owned_by": owner}
+    async def _describe(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await _send_json(send, DESCRIPTION)
 
     async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
         ledger = None

@@ -14,7 +14,7 @@ from turnout.calibration import Calibration
 from turnout.call_limits import Retries
 from turnout.chat_client import ChatClient, ConnectionPool
 from turnout.config import AddressConfig, Config, ModelConfig, RouteConfig
-from turnout.errors import ConfigError, TurnoutError
+from turnout.errors import ConfigError, MissingExtraError, TurnoutError
 from turnout.gateway.balancing import Address, Balancer
 from turnout.gateway.breaker import Breaker
 from turnout.gateway.errors import RequestError, unknown_model
@@ -191,6 +191,8 @@ def _upstream_model(
 
 
 def _client(model: ModelConfig, base_url: str, key: str | None, config: Config, pool: ConnectionPool) -> ProviderClient:
+    if model.protocol == "litellm":
+        return _litellm_client(model, base_url, key, config)
     return ChatClient(
         base_url,
         api_key=key,
@@ -201,6 +203,21 @@ def _client(model: ModelConfig, base_url: str, key: str | None, config: Config, 
         max_answer_bytes=config.upstream.max_answer_bytes,
         max_event_bytes=config.upstream.max_event_bytes,
     )
+
+
+def _litellm_client(model: ModelConfig, base_url: str, key: str | None, config: Config) -> ProviderClient:
+    # The library takes seconds to import, so only whoever uses it does.
+    from turnout.gateway.litellm_client import LiteLLMClient
+
+    try:
+        return LiteLLMClient(
+            base_url=base_url,
+            api_key=key,
+            limits=config.upstream.limits,
+            max_event_bytes=config.upstream.max_event_bytes,
+        )
+    except MissingExtraError as error:
+        raise ConfigError(f"[models.{model.name}]: {error}") from error
 
 
 def _load_router(route: RouteConfig, given: Router | None, *, limit_s: float) -> LoadedRouter:

@@ -28,9 +28,7 @@ def chat_usage(answer: dict[str, Any]) -> Usage | None:
     read, written = usage.get("prompt_tokens"), usage.get("completion_tokens", 0)
     if not is_count(read) or not is_count(written):
         return None
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    return Usage(read, written, cached if is_count(cached) else 0)
+    return Usage(read, written, *_cached(usage.get("prompt_tokens_details")))
 
 
 def response_usage(response: dict[str, Any]) -> Usage | None:
@@ -45,9 +43,7 @@ def response_usage(response: dict[str, Any]) -> Usage | None:
     read, written = usage.get("input_tokens"), usage.get("output_tokens")
     if not is_count(read) or not is_count(written):
         return None
-    details = usage.get("input_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    return Usage(read, written, cached if is_count(cached) else 0)
+    return Usage(read, written, *_cached(usage.get("input_tokens_details")))
 
 
 class UsageOfMessage:
@@ -87,3 +83,11 @@ def message_usage(message: dict[str, Any]) -> Usage | None:
 def is_count(value: Any) -> TypeGuard[int]:
     """Whether this is a number of tokens."""
     return type(value) is int and value >= 0
+
+
+def _cached(details: Any) -> tuple[int, int]:
+    """Tokens read from a prompt cache and written to it, by OpenAI's details of the input."""
+    if not isinstance(details, dict):
+        return 0, 0
+    read, written = details.get("cached_tokens"), details.get("cache_write_tokens")
+    return read if is_count(read) else 0, written if is_count(written) else 0

@@ -91,7 +91,13 @@ def _chat_request(body: Mapping[str, Any], model: ModelConfig) -> dict[str, Any]
 
 def _messages_request(body: Mapping[str, Any], model: ModelConfig) -> dict[str, Any]:
     request = chat_request(body, model=model.upstream_model)
-    return messages_request(request, model=model.upstream_model, max_tokens=model.max_output_tokens)
+    try:
+        return messages_request(request, model=model.upstream_model, max_tokens=model.max_output_tokens)
+    except RequestError as error:
+        if not (error.param or "").startswith("messages"):
+            raise
+        # The client sent no messages, so it is told of what they were made from.
+        raise refused(f"'input', as chat messages: {error.message}", code=error.code, param="input") from None
 
 
 def _sink(body: Mapping[str, Any]) -> NamedSink:

@@ -244,14 +244,14 @@ def chat_usage_of(usage: Mapping[str, Any]) -> dict[str, Any]:
     >>> chat_usage_of({"input_tokens": 5, "cache_read_input_tokens": 90, "output_tokens": 7})["prompt_tokens"]
     95
     """
-    cached = whole(usage.get("cache_read_input_tokens"))
-    read = whole(usage.get("input_tokens")) + cached + whole(usage.get("cache_creation_input_tokens"))
+    cached, cached_now = whole(usage.get("cache_read_input_tokens")), whole(usage.get("cache_creation_input_tokens"))
+    read = whole(usage.get("input_tokens")) + cached + cached_now
     written = whole(usage.get("output_tokens"))
     return {
         "prompt_tokens": read,
         "completion_tokens": written,
         "total_tokens": read + written,
-        "prompt_tokens_details": {"cached_tokens": cached},
+        "prompt_tokens_details": {"cached_tokens": cached, "cache_write_tokens": cached_now},
     }
 
 
@@ -269,7 +269,7 @@ def _conversation(body: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[d
     messages: list[dict[str, Any]] = []
     for position, message in enumerate(objects(body.get("messages"), "messages")):
         where = f"messages[{position}]"
-        role = message.get("role")
+        role = text(message.get("role"), f"{where}.role")
         if role in ("system", "developer"):
             if messages:
                 raise refused(

@@ -234,10 +234,11 @@ def message_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
     >>> message_usage({"prompt_tokens": 95, "prompt_tokens_details": {"cached_tokens": 90}})["input_tokens"]
     5
     """
-    cached = whole(dict_or_empty(usage.get("prompt_tokens_details")).get("cached_tokens"))
+    details = dict_or_empty(usage.get("prompt_tokens_details"))
+    cached, cached_now = whole(details.get("cached_tokens")), whole(details.get("cache_write_tokens"))
     return {
-        "input_tokens": max(0, whole(usage.get("prompt_tokens")) - cached),
-        "cache_creation_input_tokens": 0,
+        "input_tokens": max(0, whole(usage.get("prompt_tokens")) - cached - cached_now),
+        "cache_creation_input_tokens": cached_now,
         "cache_read_input_tokens": cached,
         "output_tokens": whole(usage.get("completion_tokens")),
     }
@@ -263,7 +264,7 @@ def _messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     turns = objects(body.get("messages"), "messages")
     for position, turn in enumerate(turns):
         where = f"messages[{position}]"
-        role = turn.get("role")
+        role = text(turn.get("role"), f"{where}.role")
         if role == "user":
             messages += _user(turn.get("content"), f"{where}.content")
         elif role == "assistant":

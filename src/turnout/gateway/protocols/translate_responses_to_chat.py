@@ -287,10 +287,13 @@ def response_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
     """The token counts of a response for those of a chat completion."""
     read, written = whole(usage.get("prompt_tokens")), whole(usage.get("completion_tokens"))
     reasoned = whole(dict_or_empty(usage.get("completion_tokens_details")).get("reasoning_tokens"))
-    cached = whole(dict_or_empty(usage.get("prompt_tokens_details")).get("cached_tokens"))
+    details = dict_or_empty(usage.get("prompt_tokens_details"))
     return {
         "input_tokens": read,
-        "input_tokens_details": {"cached_tokens": cached},
+        "input_tokens_details": {
+            "cached_tokens": whole(details.get("cached_tokens")),
+            "cache_write_tokens": whole(details.get("cache_write_tokens")),
+        },
         "output_tokens": written,
         "output_tokens_details": {"reasoning_tokens": reasoned},
         "total_tokens": read + written,
@@ -386,6 +389,8 @@ def _refuse_what_has_no_counterpart(body: Mapping[str, Any]) -> None:
 def _messages(value: Any) -> list[dict[str, Any]]:
     if isinstance(value, str):
         return [{"role": "user", "content": value}]
+    if value is None:
+        raise refused("'input' is missing: a text or a list of items.", param="input")
     messages: list[dict[str, Any]] = []
     for position, item in enumerate(objects(value, "input")):
         where = f"input[{position}]"
