@@ -37,3 +37,12 @@ def test_every_published_price_names_its_source_and_month() -> None:
     for model, published in PUBLISHED_PRICES.items():
         assert published.source, model
         assert re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", published.as_of), model
+
+
+def test_cached_input_has_its_own_price() -> None:
+    price = Price(2.0, 8.0, usd_per_million_cached_input_tokens=0.5)
+    assert price.cost_usd(1_000_000, 0, cached_input_tokens=400_000) == pytest.approx(0.6 * 2.0 + 0.4 * 0.5)
+    assert price.cost_usd(100, 0, cached_input_tokens=10**9) == pytest.approx(100 * 0.5 / 1e6), "no more than was read"
+    assert Price(2.0, 8.0).cost_usd(1_000_000, 0, cached_input_tokens=400_000) == 2.0
+    with pytest.raises(InvalidValueError, match="usd_per_million_cached_input_tokens"):
+        Price(2.0, 8.0, usd_per_million_cached_input_tokens=2.5)

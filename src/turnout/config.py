@@ -79,6 +79,8 @@ class ServerConfig:
     """The client's headers that reach a provider, lower case."""
     routing_limit_s: float = 2.0
     """How long a slow router may take for one query before the request goes to strong without it."""
+    workers: int = 1
+    """Processes that share the port."""
     require_keys: bool = False
     """Whether a key is asked for even while none was ever made; once there is one, it always is."""
 
@@ -190,6 +192,8 @@ class ModelConfig:
     """The only ones that it is good at (ISO 639-1); empty for all."""
     addresses: tuple[AddressConfig, ...] = ()
     """Further places that answer for it, beside its base_url and api_key_env."""
+    cache_lifetime_s: float = 300.0
+    """How long its provider keeps a prompt cache after it was last used."""
     max_concurrent: int | None = None
     """Calls of each of its addresses at once, if other than for all providers."""
     fallbacks: tuple[str, ...] = ()
@@ -241,6 +245,8 @@ class RouteConfig:
     query: QueryPolicy = "conversation"
     fallbacks: tuple[str, ...] = ()
     """Models to try in this order where the chosen one and its own fallbacks fail; the pair's may be among them."""
+    sticky: bool = True
+    """Whether a conversation may stay with strong although its win rate says weak."""
     strip_boilerplate: bool = True
     """Whether the router is spared what programs put into user turns."""
 
@@ -255,6 +261,11 @@ class Config:
     upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
     ledger: LedgerConfig = field(default_factory=LedgerConfig)
     observe: ObserveConfig = field(default_factory=ObserveConfig)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may write to the same ledger."""
+        return self.server.workers > 1 or self.ledger.url_env is not None
 
 
 def load_config(path: str | Path) -> Config:
@@ -521,6 +532,7 @@ def _model(name: str, table: _Table) -> ModelConfig:
         images=table.truth("images", True),
         json_schema=table.truth("json_schema", True),
         languages=table.texts("languages", ()),
+        cache_lifetime_s=table.seconds("cache_lifetime_s", 300.0),
         max_concurrent=table.whole("max_concurrent", 0, least=1) or None,
         fallbacks=table.texts("fallbacks", ()),
     )
@@ -557,13 +569,15 @@ def _fallbacks(names: tuple[str, ...], models: Mapping[str, ModelConfig], where:
 def _price(table: _Table) -> Price | None:
     keys = ("usd_per_million_input_tokens", "usd_per_million_output_tokens")
     values = [table.take(key, float) for key in keys]
-    if values[0] is None and values[1] is None:
+    cached = table.take("usd_per_million_cached_input_tokens", float)
+    if values[0] is None and values[1] is None and cached is None:
         return None
     for key, value in zip(keys, values, strict=True):
         if value is None:
             raise ConfigError(f"{table.where}: {key} is missing: a price needs both.")
+    usd_in, usd_out = cast("list[float]", values)
     try:
-        return Price(*cast("list[float]", values))
+        return Price(usd_in, usd_out, cached)
     except InvalidValueError as error:
         raise ConfigError(f"{table.where}: {error}") from error
 
@@ -577,6 +591,7 @@ def _route(name: str, table: _Table, models: Mapping[str, ModelConfig], folder: 
     query = table.text("query") or "conversation"
     strip_boilerplate = table.truth("strip_boilerplate", True)
     fallbacks = table.texts("fallbacks", ())
+    sticky = table.truth("sticky", True)
     table.finish()
     _fallbacks(fallbacks, models, table.where)
     _one_of(query, get_args(QueryPolicy), f"{table.where}: query")
@@ -604,6 +619,7 @@ def _route(name: str, table: _Table, models: Mapping[str, ModelConfig], folder: 
         query=cast("QueryPolicy", query),
         strip_boilerplate=strip_boilerplate,
         fallbacks=fallbacks,
+        sticky=sticky,
     )
 
 

@@ -31,7 +31,7 @@ def estimate_tokens(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars for a million input tokens and for a million output tokens.
+    """US dollars for a million input tokens and for a million output tokens; input from a prompt cache may be cheaper.
 
     >>> price = Price(usd_per_million_input_tokens=10, usd_per_million_output_tokens=30)
     >>> round(price.cost_usd(input_tokens=95, output_tokens=264), 6)
@@ -40,18 +40,34 @@ class Price:
 
     usd_per_million_input_tokens: float
     usd_per_million_output_tokens: float
+    usd_per_million_cached_input_tokens: float | None = None
+    """Of input that is read from a prompt cache; None if that costs what all input costs."""
 
     def __post_init__(self) -> None:
+        cached = self.usd_per_million_cached_input_tokens
+        if cached is not None and not 0 <= cached <= self.usd_per_million_input_tokens:
+            raise InvalidValueError(
+                "usd_per_million_cached_input_tokens must be from 0 to usd_per_million_input_tokens "
+                f"({self.usd_per_million_input_tokens:g}), got {cached}."
+            )
         for name in ("usd_per_million_input_tokens", "usd_per_million_output_tokens"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise InvalidValueError(f"{name} must be a number of dollars, at least 0, got {value}.")
 
-    def cost_usd(self, input_tokens: int, output_tokens: int) -> float:
-        """US dollars for one call that read and wrote this many tokens."""
-        return (
-            input_tokens * self.usd_per_million_input_tokens + output_tokens * self.usd_per_million_output_tokens
-        ) / _ONE_MILLION
+    def cost_usd(self, input_tokens: int, output_tokens: int, *, cached_input_tokens: int = 0) -> float:
+        """US dollars for one call that read and wrote this many tokens.
+
+        Args:
+            input_tokens: all that was read.
+            output_tokens: all that was written.
+            cached_input_tokens: how many of those read came from a prompt cache.
+        """
+        usd = input_tokens * self.usd_per_million_input_tokens + output_tokens * self.usd_per_million_output_tokens
+        if cached_input_tokens and self.usd_per_million_cached_input_tokens is not None:
+            discount = self.usd_per_million_input_tokens - self.usd_per_million_cached_input_tokens
+            usd -= min(cached_input_tokens, input_tokens) * discount
+        return usd / _ONE_MILLION
 
     def average_query_usd(self) -> float:
         """US dollars for the paper's average query: 95 tokens read, 264 written.

@@ -49,10 +49,11 @@ from turnout.gateway.protocols.error_shapes import anthropic_body, openai_body
 from turnout.gateway.protocols.openai_chat import OPENAI_CHAT
 from turnout.gateway.protocols.openai_embeddings import OPENAI_EMBEDDINGS
 from turnout.gateway.protocols.openai_responses import OPENAI_RESPONSES
-from turnout.gateway.recording import LedgerRecorder, Recorder, SideCounter
+from turnout.gateway.recording import LedgerRecorder, Recorder, SessionRecorder, SideCounter
 from turnout.gateway.request_log import RequestLog
 from turnout.gateway.request_metrics import RequestMetrics, watch_gateway
 from turnout.gateway.routes import Routes, load_routes
+from turnout.gateway.sessions import Sessions
 from turnout.gateway.tracing import Tracing
 from turnout.routers.base import Router
 
@@ -113,7 +114,8 @@ class Gateway:
         self.metrics = Registry()
         watch_gateway(self.metrics, self.counters, ledger, lambda: self._under_way)
         upstream: Upstream = PersistentUpstream(routes.models, config.upstream.retries, self.counters)
-        recorders: list[Recorder] = [SideCounter(self.counters), RequestLog()]
+        self.sessions = Sessions(LedgerCalls(ledger.database) if ledger else None, shared=config.is_shared)
+        recorders: list[Recorder] = [SideCounter(self.counters), RequestLog(), SessionRecorder(self.sessions)]
         if ledger is not None:
             recorders.append(LedgerRecorder(ledger))
         if config.observe.metrics:
@@ -125,7 +127,7 @@ class Gateway:
         pipeline = Pipeline(
             routes,
             access=self.access,
-            chooser=Chooser(self.counters),
+            chooser=Chooser(self.counters, self.sessions),
             upstream=upstream,
             recorders=recorders,
             counters=self.counters,
@@ -182,6 +184,7 @@ class Gateway:
         """Close all connections, stop the routers' threads, and write what the ledger still has to write."""
         await self._pool.aclose()
         self.routes.close()
+        await self.sessions.aclose()
         if self._started:
             await self.access.aclose()
         if self._calls is not None:

@@ -10,12 +10,16 @@ import logging
 import secrets
 from dataclasses import dataclass, replace
 
+from turnout.gateway.access import ANYONE, Caller
 from turnout.gateway.asgi import Header, Scope
 from turnout.gateway.counters import Counters
 from turnout.gateway.errors import RequestError
 from turnout.gateway.needs import TOO_LONG, Needs
 from turnout.gateway.protocols.base import ModelRequest
 from turnout.gateway.routes import ServedRoute, UpstreamModel
+from turnout.gateway.session_name import SessionName
+from turnout.gateway.sessions import Sessions
+from turnout.gateway.stickiness import TOOL_LOOP, has_begun, reason_to_stay
 from turnout.policy import Decision, Side
 from turnout.query import NO_TEXT, query_by, query_of, texts_to_score, weighted_mean
 
@@ -43,6 +47,10 @@ class Choice:
     """The route's weak model."""
     fallbacks: tuple[str, ...] = ()
     """Models to try where the chosen one and its own fallbacks fail."""
+    session: SessionName | None = None
+    """The conversation, where it may stay with a model."""
+    by_exception: bool = False
+    """Whether something else than the win rate decided, which the conversation's next request may not show."""
 
     def headers(self, answering: UpstreamModel) -> list[Header]:
         """The answer's headers that say who answers, what was decided, and why."""
@@ -62,10 +70,13 @@ class Choice:
 class Chooser:
     """Asks the route's router and its policy. A router that fails or is too slow costs a request only money."""
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, counters: Counters, sessions: Sessions | None = None) -> None:
         self._counters = counters
+        self._sessions = sessions
 
-    async def choose(self, target: ServedRoute | UpstreamModel, request: ModelRequest, scope: Scope) -> Choice:
+    async def choose(
+        self, target: ServedRoute | UpstreamModel, request: ModelRequest, scope: Scope, caller: Caller = ANYONE
+    ) -> Choice:
         """The model for a request, or a RequestError where none can take it.
 
         A model that is asked for by its own name gets what it is asked: its provider will say what it thinks of that.
@@ -74,7 +85,18 @@ class Chooser:
             query = query_of(request.turns())
             return Choice(f"dec-{secrets.token_hex(12)}", target, request.model, ASKED_BY_NAME, query)
         query = query_by(target.config.query, request.turns(), strip=target.config.strip_boilerplate)
-        decision = self._only_one_can(target, Needs(request, query)) or await self._decide(target, query, request)
+        session = None
+        if self._sessions is not None and target.config.sticky:
+            session = SessionName(request, scope, caller)
+        decision = self._only_one_can(target, Needs(request, query))
+        by_exception = decision is not None
+        if decision is None:
+            decision = await self._decide(target, query, request)
+            by_exception = decision.reason == ROUTER_FAILED
+            if session is not None and decision.side == "weak" and has_begun(request):
+                stays = await self._stays(target, request, session, decision)
+                by_exception = stays is not None
+                decision = stays or decision
         model = target.strong if decision.side == "strong" else target.weak
         return Choice(
             decision.id,
@@ -86,6 +108,8 @@ class Chooser:
             target.strong,
             target.weak,
             target.config.fallbacks,
+            session,
+            by_exception,
         )
 
     def _only_one_can(self, target: ServedRoute, needs: Needs) -> Decision | None:
@@ -113,6 +137,24 @@ class Chooser:
         self._counters.only_one_could += 1
         chosen = target.strong if side == "strong" else target.weak
         return Decision(chosen.name, side, _NAN, target.policy.threshold, reason, target.policy.route)
+
+    async def _stays(
+        self, target: ServedRoute, request: ModelRequest, name: SessionName, decision: Decision
+    ) -> Decision | None:
+        """The decision that keeps the conversation with strong, if it is there and has a reason to stay."""
+        assert self._sessions is not None
+        session = await self._sessions.find(name.id)
+        if session is None or session.model != target.strong.name:
+            return None
+        strong, weak = target.strong.config, target.weak.config
+        reason = reason_to_stay(request, session, strong, weak, now=self._sessions.clock())
+        if reason is None:
+            return None
+        if reason is TOOL_LOOP:
+            self._counters.stayed_in_tool_loop += 1
+        else:
+            self._counters.stayed_for_cache += 1
+        return replace(decision, model=target.strong.name, side="strong", reason=reason)
 
     async def _decide(self, target: ServedRoute, query: str, request: ModelRequest) -> Decision:
         win_rate, reason = _NAN, NO_TEXT

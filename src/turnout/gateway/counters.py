@@ -19,6 +19,10 @@ class Counters:
     """Requests that went to strong because their router failed or was too slow."""
     only_one_could: int = 0
     """Requests that only one model of the pair could take: images, tools, a schema, a language, their length."""
+    stayed_in_tool_loop: int = 0
+    """Requests that stayed with strong although their win rate said weak, since a tool loop was running."""
+    stayed_for_cache: int = 0
+    """Requests that stayed with strong since its prompt cache was worth more than the weak model would have saved."""
     upstream_failures: int = 0
     """Providers that refused, hung, cut off or sent rubbish."""
     clients_left: int = 0

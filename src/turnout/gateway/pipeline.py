@@ -103,7 +103,7 @@ class Pipeline:
             target = self._routes.find(request.model)
             if not protocol.routed and not isinstance(target, UpstreamModel):
                 raise not_routed(request.model, protocol.path, self._routes.models)
-            choice = await self._chooser.choose(target, request, scope)
+            choice = await self._chooser.choose(target, request, scope, caller)
         except RequestError as error:
             self._counters.refused += 1
             await send_whole(send, error.status, (JSON_TYPE, *error.headers), protocol.error_body(error))

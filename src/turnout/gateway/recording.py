@@ -7,6 +7,7 @@ from typing import Protocol
 from turnout.gateway.account import Account
 from turnout.gateway.counters import Counters
 from turnout.gateway.ledger import Entry, Ledger
+from turnout.gateway.sessions import Session, Sessions
 
 
 class Recorder(Protocol):
@@ -71,3 +72,25 @@ class LedgerRecorder:
                 cost_usd_if_strong=account.cost_usd_if_strong(),
             )
         )
+
+
+class SessionRecorder:
+    """Notes who has a conversation once a request has ended; a recorder."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def record(self, account: Account) -> None:
+        """Note what the next request will not show."""
+        choice, usage = account.choice, account.usage
+        if choice.session is None or account.called is None or account.status != 200 or account.error is not None:
+            return
+        assert choice.strong is not None
+        if account.model is not choice.strong:
+            self._sessions.forget(choice.session.id)
+            return
+        cached = usage.cache_read_tokens + usage.cache_write_tokens if usage else 0
+        if cached or choice.by_exception or account.fell_back is not None:
+            now = self._sessions.clock()
+            output = usage.output_tokens if usage else 0
+            self._sessions.keep(choice.session.id, Session(choice.strong.name, now, cached, output))

@@ -106,7 +106,29 @@ def create_leases(connection: Connection, database: Database) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_decisions, create_feedback, create_client_keys, create_leases)
+def create_sessions(connection: Connection, database: Database) -> None:
+    """What is remembered of conversations for an hour: see `turnout.gateway.sessions.Session`."""
+    connection.execute(
+        """
+        CREATE TABLE sessions (
+            id TEXT PRIMARY KEY,
+            model TEXT NOT NULL,
+            time DOUBLE PRECISION NOT NULL,
+            cached_tokens BIGINT NOT NULL,
+            output_tokens BIGINT NOT NULL
+        )
+        """
+    )
+    connection.execute("CREATE INDEX sessions_by_time ON sessions (time)")
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    create_decisions,
+    create_feedback,
+    create_client_keys,
+    create_leases,
+    create_sessions,
+)
 """In order. Which ones a ledger has seen stands in its table `migrations`, by their names."""
 
 
