@@ -48,3 +48,11 @@ def test_every_decision_has_an_id_of_its_own() -> None:
 def test_a_threshold_that_is_not_a_number_is_refused() -> None:
     with pytest.raises(InvalidValueError, match="NaN"):
         Policy(PAIR, math.nan)
+
+
+def test_ids_grow_and_never_repeat() -> None:
+    ids = [decision.id for decision in Policy(PAIR, 0.5).decide([0.5] * 1_000)]
+    assert len(set(ids)) == 1_000
+    assert all(len(id) == len("dec-") + 24 for id in ids)
+    moments = [id[: len("dec-") + 14] for id in ids]
+    assert moments == sorted(moments)

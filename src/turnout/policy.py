@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -32,6 +33,15 @@ def sends_to_strong(win_rates: FloatArray | Sequence[float], threshold: float) -
     return ~(np.asarray(win_rates, dtype=np.float64) < threshold)
 
 
+def new_decision_id() -> str:
+    """An id that no other decision has, such as 'dec-0644c1f2a8e6d15b9c2448ab'.
+
+    It begins with the time in microseconds, so that ids grow: an index of growing keys is written at its end, and one
+    of random keys all over. Forty random bits keep those of the same moment apart.
+    """
+    return f"dec-{time.time_ns() // 1_000:014x}{secrets.token_hex(5)}"
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What was chosen for one query, and why."""
@@ -46,7 +56,7 @@ class Decision:
     """Such as 'below the threshold'; others are given by who overrides the rule (the gateway's fallbacks)."""
     route: str | None = None
     """The model name that the client asked for, where there is one."""
-    id: str = field(default_factory=lambda: f"dec-{secrets.token_hex(12)}")
+    id: str = field(default_factory=new_decision_id)
     """What feedback refers to."""
 
 

@@ -64,6 +64,7 @@ def test_what_is_used_is_shown(run: Run, config: Path, monkeypatch: pytest.Monke
     ("words", "problem"),
     [
         (["create", "--usd-per-day", "0"], "usd_per_day must be above 0, got 0. To shut a key out, revoke it"),
+        (["create", "--route", "aa"], "No route or model in this configuration named 'aa'. Did you mean 'a'?"),
         (["revoke", "nobody"], "No key named 'nobody'. Known: none."),
         (["list", "--ledger", "absent.sqlite3"], "There is no ledger at absent.sqlite3"),
     ],

@@ -207,6 +207,22 @@ async def test_at_the_limit_weak_only_if_the_operator_says_so(
     assert await used(gateway, database, key, "usd_per_day") == pytest.approx(sum(e.cost_usd or 0 for e in entries))
 
 
+async def test_weak_only_does_not_send_what_the_weak_model_cannot_take(
+    provider: Provider, start: Start, make_key: MakeKey
+) -> None:
+    _, text = make_key(limits={"usd_per_day": 0.00101, "at_limit": "weak"})
+    models = {
+        "big": {"base_url": provider.base_url, "usd_per_million_input_tokens": 10, "usd_per_million_output_tokens": 30},
+        "small": {"base_url": provider.base_url, "tools": False},
+    }
+    gateway = await start(models=models)
+    tools = [{"type": "function", "function": {"name": "weather", "parameters": {}}}]
+    assert (await ask(gateway, text, messages=HARD))[0] == 200
+    status, _, body = await ask(gateway, text, messages=HARD, tools=tools)
+    assert (status, body["error"]["code"]) == (429, "insufficient_quota")
+    assert (await ask(gateway, text, messages=HARD))[0] == 200
+
+
 @pytest.mark.parametrize(
     ("reply", "stream", "tokens"),
     [

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from turnout.cli.ledger_place import ledger_database, ledger_options
+from turnout.errors import UnknownNameError
 from turnout.types import JSON
 
 if TYPE_CHECKING:
@@ -61,6 +62,9 @@ def create(
     from turnout.gateway.keys import AtLimit, Limits, create_key
     from turnout.gateway.schema import open_ledger
 
+    for route in routes:
+        if ledger_place is None:
+            _check_route(route, config_path)
     limits = Limits(requests_per_minute, tokens_per_minute, usd_per_day, usd_per_month, cast("AtLimit", at_limit))
     with closing(open_ledger(ledger_database(config_path, ledger_place), create=True)) as connection:
         key, text = create_key(connection, name=name, routes=routes, limits=limits)
@@ -102,6 +106,15 @@ def revoke(id: str, config_path: Path, ledger_place: str | None) -> None:
     with closing(open_ledger(ledger_database(config_path, ledger_place))) as connection:
         key = revoke_key(connection, id)
     click.echo(f"Key {key.id} is revoked.", err=True)
+
+
+def _check_route(name: str, config_path: Path) -> None:
+    from turnout.config import load_config
+
+    config = load_config(config_path)
+    known = [*config.routes, *config.models]
+    if name not in known and not name.startswith("router-"):
+        raise UnknownNameError("route or model in this configuration", name, known)
 
 
 def _used(connection: Connection, key: ClientKey) -> dict[str, float]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from dataclasses import dataclass, replace
 
 from turnout.gateway.access import ANYONE, Caller
@@ -20,7 +19,7 @@ from turnout.gateway.routes import ServedRoute, UpstreamModel
 from turnout.gateway.session_name import SessionName
 from turnout.gateway.sessions import Sessions
 from turnout.gateway.stickiness import TOOL_LOOP, has_begun, reason_to_stay
-from turnout.policy import Decision, Side
+from turnout.policy import Decision, Side, new_decision_id
 from turnout.query import NO_TEXT, query_by, query_of, texts_to_score, weighted_mean
 
 ROUTER_FAILED = "router failed"
@@ -83,7 +82,7 @@ class Chooser:
         """
         if isinstance(target, UpstreamModel):
             query = query_of(request.turns())
-            return Choice(f"dec-{secrets.token_hex(12)}", target, request.model, ASKED_BY_NAME, query)
+            return Choice(new_decision_id(), target, request.model, ASKED_BY_NAME, query)
         query = query_by(target.config.query, request.turns(), strip=target.config.strip_boilerplate)
         session = None
         if self._sessions is not None and target.config.sticky:

@@ -217,7 +217,7 @@ class PostgresDatabase:
     def _reason(self, error: Exception) -> str:
         # What psycopg says of a URL that it cannot read repeats it, password included.
         secret = urlsplit(self._url).password
-        text = " ".join(str(error).split())
+        text = _sentence(error)
         return "its URL cannot be read." if (secret and secret in text) else text
 
 
@@ -261,7 +261,7 @@ class PostgresConnection:
         self._connection.close()
 
     def _failed(self, error: Exception) -> LedgerError:
-        return LedgerError(f"The ledger {self._database.name} failed: {' '.join(str(error).split())}")
+        return LedgerError(f"The ledger {self._database.name} failed: {_sentence(error)}")
 
 
 def _psycopg() -> Any:
@@ -270,6 +270,10 @@ def _psycopg() -> Any:
     except ImportError:
         raise MissingExtraError("psycopg", extra="postgres", purpose="A ledger in PostgreSQL") from None
     return psycopg
+
+
+def _sentence(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".") + "."
 
 
 def _in_percent(sql: str) -> str:

@@ -19,6 +19,7 @@ from turnout.gateway.choosing import Choice
 from turnout.gateway.errors import RequestError
 from turnout.gateway.keys import ClientKey, KeyRing, Limits
 from turnout.gateway.ledger_calls import LedgerCalls
+from turnout.gateway.needs import Needs
 from turnout.gateway.protocols.base import ModelRequest
 from turnout.gateway.worst_case import WorstCase, worst_case
 
@@ -26,6 +27,8 @@ WEAK_ONLY = "budget used up: weak only"
 """The reason of a decision that the key's budget turned around."""
 
 _READ_EVERY_S = 0.5
+_FREE = frozenset({"upstream_unreachable", "upstream_unavailable"})
+"""Failures for which no provider asks for money, if they come before the first byte."""
 _logger = logging.getLogger(__name__)
 
 
@@ -114,7 +117,7 @@ class KeyedAccess:
             try:
                 return [counted, await self._budgets.take(key.id, _dollars(limits, worst))]
             except LimitReached:
-                if limits.at_limit != "weak" or choice.weak is None:
+                if limits.at_limit != "weak" or not _weak_can(account):
                     raise
             account.choice = choice = _weak_only(choice)
             demands = _dollars(limits, worst_case(account.request, choice.model.config))
@@ -172,6 +175,13 @@ def _dollars(limits: Limits, worst: WorstCase) -> list[Demand]:
     return demands
 
 
+def _weak_can(account: Account) -> bool:
+    weak = account.choice.weak
+    if weak is None or weak is account.choice.model:
+        return weak is not None
+    return Needs(account.request, account.choice.query).unmet_by(weak.config) is None
+
+
 def _weak_only(choice: Choice) -> Choice:
     assert choice.weak is not None
     if choice.model is choice.weak:
@@ -188,7 +198,7 @@ def _came_to(account: Account) -> tuple[float | None, float | None]:
     if usage is not None:
         return usage.input_tokens + usage.output_tokens, account.cost_usd() or 0.0
     error = account.error or ""
-    never_began = account.first_byte is None and error == "upstream_unreachable"
+    never_began = account.first_byte is None and error in _FREE
     if account.called is None or never_began or error.startswith("upstream_status_"):
         return 0.0, 0.0
     return None, None
