@@ -17,11 +17,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from turnout._version import __version__
+from turnout.config import ModelConfig
 from turnout.errors import MissingExtraError
 from turnout.gateway.account import Account
 from turnout.gateway.calling import Upstream
 from turnout.gateway.provider import ProviderAnswer
-from turnout.gateway.routes import UpstreamModel
 
 _OPERATIONS = {"embeddings": "embeddings"}
 _NANO = 1_000_000_000
@@ -80,7 +80,7 @@ class Tracing:
         operation = _OPERATIONS.get(account.request.protocol.name, "chat")
         attributes: dict[str, Any] = {
             "gen_ai.operation.name": operation,
-            "gen_ai.provider.name": provider_name(model),
+            "gen_ai.provider.name": provider_name(model.config),
             "gen_ai.request.model": model.config.upstream_model,
         }
         if (most := account.request.max_output_tokens()) is not None:
@@ -159,12 +159,12 @@ class _TracedUpstream:
             call.end(time.time_ns())
 
 
-def provider_name(model: UpstreamModel) -> str:
+def provider_name(model: ModelConfig) -> str:
     """The provider as the conventions call it, as far as its address says; else its host.
 
     Conventions: openai, anthropic, azure.ai.openai, mistral_ai, groq, deepseek, and others' own names.
     """
-    host = urlsplit(model.config.base_url).hostname or model.config.protocol
+    host = urlsplit(model.base_url).hostname or model.protocol
     for end, name in _PROVIDERS.items():
         if host == end or host.endswith(f".{end}"):
             return name
