@@ -27,7 +27,6 @@ FEATURES: tuple[Features, ...] = ("vectors", "words", "form")
 STRENGTH_CHOICES = tuple(10 ** (exponent / 2) for exponent in range(-2, 9))
 
 _CHOSEN_ON = 3_000  # queries are enough to choose one number, and bound the time
-_FORM_LENGTH = 0.5  # typical, where vectors and words have 1; by development sources (docs/adr/0001)
 _FORM_LIMIT = 3.0  # standard deviations: a query longer than any before is no reason to be surer than ever
 
 
@@ -153,8 +152,8 @@ class Linear(Router):
 
     def _form(self, queries: Sequence[str]) -> FloatArray:
         form = (form_features(queries) - self.form_["mean"]) / self.form_["spread"]
-        scale = _FORM_LENGTH / math.sqrt(form.shape[1])
-        bounded: FloatArray = np.clip(form, -_FORM_LIMIT, _FORM_LIMIT) * scale
+        # Of about length 1, as vectors and words are.
+        bounded: FloatArray = np.clip(form, -_FORM_LIMIT, _FORM_LIMIT) / math.sqrt(form.shape[1])
         return bounded
 
     def _choose_strength(self, x: VectorArray, known: DistinctQueries) -> float:
