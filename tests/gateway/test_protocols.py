@@ -345,6 +345,22 @@ async def test_a_field_without_counterpart_is_a_400_that_names_it(
     assert (entry.status, entry.error, entry.cost_usd) == (400, "not_translatable", None)
 
 
+async def test_a_route_sends_what_cannot_go_over_to_the_model_that_needs_no_translation(
+    provider: Provider, gateway: RunningGateway, anthropic: AsyncAnthropic
+) -> None:
+    provider.default = answering("anthropic", "text", stream=False)
+    raw = await anthropic.messages.with_raw_response.create(
+        model="auto", max_tokens=5, messages=[{"role": "user", "content": "an easy one"}], extra_body={"top_k": 3}
+    )
+    assert raw.headers["x-turnout-model"] == "anthropic"
+    assert raw.headers["x-turnout-reason"] == "'openai' cannot be given 'top_k'"
+    provider.default = answering("openai", "text", stream=False)
+    other = await gateway.openai.chat.completions.with_raw_response.create(
+        model="auto", n=2, messages=[{"role": "user", "content": "a hard one"}]
+    )
+    assert other.headers["x-turnout-model"] == "openai"
+
+
 @pytest.mark.parametrize("path", ["/messages", "/responses", "/chat/completions"])
 @pytest.mark.parametrize("to", PROVIDERS)
 async def test_a_stream_that_breaks_off_ends_with_an_error_of_the_clients_protocol(

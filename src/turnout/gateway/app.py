@@ -147,6 +147,10 @@ class Gateway:
             feedback = FeedbackEndpoint(self.access, self._calls, lambda: self.routes.models.keys())
             self._handlers["/v1/feedback"] = ("POST", feedback)
 
+    def paths(self) -> set[str]:
+        """Where clients may ask, but for single models."""
+        return set(self._handlers)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
         if scope["type"] == "lifespan":

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from turnout.config import ModelConfig
+from turnout.gateway.errors import RequestError
 from turnout.gateway.language import possible_languages
 from turnout.gateway.protocols.base import ModelRequest
 from turnout.gateway.worst_case import bytes_and_files, estimated_input_tokens
@@ -44,6 +45,8 @@ class Needs:
             return "takes no json_schema"
         if model.languages and self.languages is not None and self.languages.isdisjoint(model.languages):
             return f"is not for this language ({' or '.join(sorted(self.languages))})"
+        if (field := self._untranslatable(model)) is not None:
+            return f"cannot be given '{field}'"
         if model.context_window is not None and not self._surely_fits(model.context_window):
             return TOO_LONG
         return None
@@ -90,6 +93,16 @@ class Needs:
     def languages(self) -> frozenset[str] | None:
         """What the user may be writing in; None where that cannot be told."""
         return possible_languages(self._query)
+
+    def _untranslatable(self, model: ModelConfig) -> str | None:
+        """The field that cannot go over into the protocol of the provider, if that is another one."""
+        try:
+            bridge = self._request.protocol.bridge_to(model)
+            if bridge.translates:
+                bridge.body(self._request, model)
+        except RequestError as error:
+            return error.param
+        return None
 
     def _surely_fits(self, context_window: int) -> bool:
         return self.tokens <= context_window

@@ -16,6 +16,7 @@ _EVENT = {"type": "object", "required": ["data"], "properties": {"event": _TEXT,
 _COUNT = {"type": "integer", "minimum": 0}
 _MODEL = {"type": "string", "minLength": 1, "description": "A route, or a model's own name."}
 _STREAM = {"type": ["boolean", "null"], "description": "Whether the answer comes as server-sent events."}
+_INPUT = {"anyOf": [_TEXT, {"type": "array", "items": _OBJECT}]}
 _MESSAGES = {"type": "array", "minItems": 1, "items": _OBJECT}
 
 
@@ -82,7 +83,7 @@ DESCRIPTION: dict[str, Any] = {
                 _answer("A response, or its events.", _OBJECT, streamed=True),
                 requestBody=_body(
                     {"model": _MODEL},
-                    {"input": {"anyOf": [_TEXT, {"type": "array", "items": _OBJECT}]}, "stream": _STREAM},
+                    {"input": _INPUT, "stream": _STREAM},
                 ),
             )
         },
@@ -112,6 +113,14 @@ DESCRIPTION: dict[str, Any] = {
                 requestBody=_body({"model": _MODEL, "messages": _MESSAGES}),
             )
         },
+        "/v1/route": {
+            "post": _operation(
+                "route",
+                "The decision alone: nothing is called",
+                _answer("What would be called, why, and what it would cost at most.", _OBJECT),
+                requestBody=_body({"model": _MODEL}, {"messages": _MESSAGES, "input": _INPUT}),
+            )
+        },
         "/v1/feedback": {
             "post": _operation(
                 "feedback",
@@ -139,6 +148,14 @@ DESCRIPTION: dict[str, Any] = {
                 _answer("The name.", _exactly(id=_TEXT, object=_TEXT, created=_COUNT, owned_by=_TEXT)),
                 parameters=[{"name": "model", "in": "path", "required": True, "schema": _TEXT}],
             )
+        },
+        "/metrics": {
+            "get": {
+                "operationId": "metrics",
+                "summary": "Counts and times, for Prometheus",
+                "responses": {"200": {"description": "Metrics.", "content": {"text/plain": {"schema": _TEXT}}}},
+                "security": [],
+            }
         },
         "/healthz": {
             "get": _operation(

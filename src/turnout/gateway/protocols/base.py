@@ -74,6 +74,11 @@ class Bridge(Protocol):
         """The provider's endpoint, below its base_url."""
         ...
 
+    @property
+    def translates(self) -> bool:
+        """Whether the body is made anew, so that some field may not go over."""
+        ...
+
     def body(self, request: ModelRequest, model: ModelConfig) -> bytes:
         """The body for the provider, or a RequestError that names the field which it cannot be given."""
         ...

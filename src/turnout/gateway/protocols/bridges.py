@@ -27,6 +27,7 @@ class PassingBridge:
     """The token counts of a whole answer."""
     books: Callable[[Mapping[str, Any]], Books]
     """Books for the stream that answers this body."""
+    translates = False
     count_usage: bool = False
     """Whether streams have to be told to count tokens (`stream_options.include_usage`)."""
 
@@ -52,6 +53,7 @@ class PassingBridge:
 class TranslatingBridge:
     """Between protocols: pure functions from dict to dict and from event to event."""
 
+    translates = True
     path: str
     request: Callable[[Mapping[str, Any], ModelConfig], dict[str, Any]]
     answer: Callable[[dict[str, Any], Mapping[str, Any]], dict[str, Any]]
