@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "explain": "turnout.cli.explain:explain",
     "keys": "turnout.cli.keys:keys",
     "logs": "turnout.cli.logs:logs",
+    "reproduce": "turnout.cli.reproduce:reproduce",
     "route": "turnout.cli.route:route",
     "serve": "turnout.cli.serve:serve",
     "train": "turnout.cli.train:train",

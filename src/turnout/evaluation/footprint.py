@@ -36,9 +36,7 @@ def measure_footprint(router: Router, queries: Sequence[str], *, train_s: float 
     """
     if not queries:
         raise EmptyDataError("There is no query to time a decision on.")
-    bare = copy.copy(router)
-    if encoder := getattr(router, "encoder", None):
-        vars(bare)["encoder"] = getattr(encoder, "inner", encoder)
+    bare = without_cache(router)
     bare.predict_win_rate(queries[:1])  # what is made when first needed is made now
     seconds = []
     for query in queries[:_TIMED]:
@@ -50,3 +48,11 @@ def measure_footprint(router: Router, queries: Sequence[str], *, train_s: float 
         router.save(folder)
         size = sum(file.stat().st_size for file in folder.iterdir())
     return Footprint(train_s, statistics.median(seconds), size)
+
+
+def without_cache(router: Router) -> Router:
+    """The same router with its encoder bare, so that a query's time holds its encoding."""
+    bare = copy.copy(router)
+    if encoder := getattr(router, "encoder", None):
+        vars(bare)["encoder"] = getattr(encoder, "inner", encoder)
+    return bare

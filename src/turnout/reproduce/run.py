@@ -1,0 +1,160 @@
+"""From a folder of data to the report: what is read, trained and measured, in order."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from turnout.encoders.cache import CachedEncoder
+from turnout.errors import InvalidValueError
+from turnout.evaluation.benchmarks.base import load_benchmark
+from turnout.evaluation.golden import GoldenSplit
+from turnout.evaluation.pair_table import PairTable
+from turnout.evaluation.replay import Replay
+from turnout.evaluation.runner import Evaluation
+from turnout.reproduce.benchmark_tables import BENCHMARK, benchmark_table
+from turnout.reproduce.dollars import dollar_table
+from turnout.reproduce.nearness import nearness_table
+from turnout.reproduce.overhead import overhead_table
+from turnout.reproduce.paper import ARENA, ARENA_GOLD, ARENA_JUDGE
+from turnout.reproduce.parts import Parts
+from turnout.reproduce.plan import Plan
+from turnout.reproduce.recipes import Recipe, recipes_for
+from turnout.reproduce.scoring import Scored, Scorer, Tell, clean_golden_splits, distinct_queries
+from turnout.reproduce.table import Table
+from turnout.reproduce.training_sets import TrainingSets, training_sets
+from turnout.reproduce.transfer import NAMED, TRANSFERS, Transfer, load_transfers, named_evaluations, transfer_table
+from turnout.reproduce.work import Tested, Work, replays_of
+from turnout.types import Encoder
+
+_PRICED = ("mbpp", "winogrande")
+"""Benchmarks that record the dollars of each answer: table 6 has them besides the paper's."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reproduction:
+    """All that the report says."""
+
+    plan: Plan
+    recipes: Sequence[Recipe]
+    tables: tuple[Table, ...]
+    sets: TrainingSets
+    pictures: Mapping[str, Evaluation]
+    """Benchmark → the evaluation whose curves are drawn: the larger training set's."""
+    golden: str
+    """What stands in for D_gold, with counts."""
+    encoder: str
+    """Its identity."""
+    machine: str
+    took_s: float
+    """Seconds, with what the parts that were used again had taken."""
+    n_parts_reused: int
+    """Win rates that an earlier run had worked out."""
+
+
+def reproduce(plan: Plan, encoder: Encoder, *, tell: Tell = lambda said: None) -> Reproduction:
+    """Read, train and measure everything.
+
+    Args:
+        plan: what is to be done. Win rates are kept in `plan.out / "parts"`, and used again by a later run.
+        encoder: for all routers that need one.
+        tell: told what is being done.
+
+    Raises:
+        DataError: the folder does not hold the released outcomes, votes and judgements.
+        UnknownNameError: no router has one of the names.
+        InvalidValueError: a number of the plan is out of its range.
+    """
+    start = time.perf_counter()
+    if not plan.machine_usd_per_hour > 0:
+        raise InvalidValueError(f"The machine's price must be above 0 US dollars, got {plan.machine_usd_per_hour:g}.")
+    recipes = recipes_for(plan.routers, plan.settings)
+    tell("reading the benchmarks")
+    tests = {name: PairTable.of_benchmark(load_benchmark(name), plan.data_dir) for name in BENCHMARK.values()}
+    elsewhere, missing = load_transfers(TRANSFERS, plan.data_dir)
+    named, missing_named = load_transfers(NAMED, plan.data_dir)
+    priced, missing_priced = load_transfers([Transfer(one, load_benchmark(one).pair) for one in _PRICED], plan.data_dir)
+    tested = distinct_queries([*tests.values(), *elsewhere.values(), *named.values(), *priced.values()])
+    tell("reading votes and judgements, and leaving out what is tested")
+    sets = training_sets(plan.folders, tested, encoder)
+    n_texts = len(tested) + sum(len(set(one.battles.queries)) for one in sets.found)
+    scorer = Scorer(CachedEncoder(encoder, capacity=n_texts), Parts(plan.out / "parts"), tell)
+    work = Work(plan, recipes, tests, sets, scorer)
+
+    small = [tests["mt-bench"], tests["gsm8k"]]
+    arena = work.score(ARENA, distinct_queries([*small, tests["mmlu"]]))
+    judged = work.score(ARENA_JUDGE, distinct_queries([*small, *elsewhere.values(), *priced.values()]))
+    tell("dealing out golden labels")
+    splits, near_copies = clean_golden_splits(tests["mmlu"], plan.n_golden_labels, plan.n_seeds)
+    benchmarks: dict[str, list[Tested]] = {}
+    for name, table in tests.items():
+        if name == "mmlu":
+            runs = {ARENA: _on_splits(arena, table, splits), ARENA_GOLD: _golden(work, table, splits)}
+        else:
+            runs = {ARENA: replays_of(arena, table), ARENA_JUDGE: replays_of(judged, table)}
+        tell(f"measuring on {table.title}")
+        benchmarks[name] = [Tested(trained_on, work.evaluate(table, one), one) for trained_on, one in runs.items()]
+    tell("measuring transfer")
+    transferred = {transfer: work.evaluate(table, replays_of(judged, table)) for transfer, table in elsewhere.items()}
+    by_name, not_named = named_evaluations(work, named)
+    tell("measuring similarity and counting dollars")
+    with_dollars = {name: (tests[name], one) for name, one in benchmarks.items()}
+    for transfer, table in priced.items():
+        replays = replays_of(judged, table)
+        with_dollars[transfer.benchmark] = (table, [Tested(ARENA_JUDGE, work.evaluate(table, replays), replays)])
+    machine = _machine()
+    tables = (
+        *(benchmark_table(number, benchmarks[name], work) for number, name in BENCHMARK.items()),
+        transfer_table(work, transferred, by_name, [*missing, *missing_named, *not_named]),
+        nearness_table(work, splits),
+        dollar_table(work, with_dollars, missing_priced),
+        overhead_table(judged, plan, machine, len(sets.lifted[ARENA_JUDGE])),
+    )
+    return Reproduction(
+        plan=plan,
+        recipes=recipes,
+        tables=tables,
+        sets=sets,
+        pictures={name: one[-1].evaluation for name, one in benchmarks.items()},
+        golden=_golden_account(plan, near_copies),
+        encoder=encoder.identity,
+        machine=machine,
+        took_s=time.perf_counter() - start + scorer.parts.reused_s,
+        n_parts_reused=scorer.parts.n_reused,
+    )
+
+
+def _on_splits(scored: Sequence[Scored], table: PairTable, splits: Sequence[GoldenSplit]) -> dict[str, list[Replay]]:
+    """Routers that learned no golden label, on the questions that those are tested on which did."""
+    replays: dict[str, list[Replay]] = {}
+    for one in scored:
+        win_rates = one.replay(table).win_rates
+        replays[one.recipe.label] = [Replay(win_rates[split.test], split.test, split.seed) for split in splits]
+    return replays
+
+
+def _golden(work: Work, table: PairTable, splits: Sequence[GoldenSplit]) -> dict[str, list[Replay]]:
+    arena = work.sets.lifted[ARENA]
+    return {recipe.label: work.scorer.score_gold(recipe, arena, table, splits) for recipe in work.recipes}
+
+
+def _golden_account(plan: Plan, near_copies: Sequence[int]) -> str:
+    return (
+        f"{plan.n_golden_labels:,} random distinct questions of MMLU for each of {plan.n_seeds} seeds, since the "
+        "outcomes of MMLU's validation questions were not released. Each seed is tested on all other questions but "
+        f"near copies of its own (from {min(near_copies):,} to {max(near_copies):,} left out)."
+    )
+
+
+def _machine() -> str:
+    """What the figures of table 7 depend on, and nothing that tells whose machine it is."""
+    threads = os.environ.get("OMP_NUM_THREADS", "not set")
+    return (
+        f"{platform.machine()}, {os.cpu_count()} cores, OMP_NUM_THREADS {threads}, Python {platform.python_version()}, "
+        f"NumPy {np.__version__}"
+    )

@@ -1,0 +1,101 @@
+"""What routers are trained on: the paper's data sets as battles of one pair, clean of everything that is tested."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from turnout.data.battles import Battles
+from turnout.data.contamination import DUPLICATE_COSINE, find_contaminated
+from turnout.data.tiers import LIFTED_PAIR, Tiers, lift
+from turnout.errors import DataError, EmptyDataError
+from turnout.reproduce.paper import ARENA, ARENA_JUDGE
+from turnout.reproduce.sources import D_ARENA, D_JUDGE, MANY_MODELS, PAPERS_PAIR, Found, find
+from turnout.types import JSON, Encoder
+
+N_TIERS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSets:
+    """The battles of each training set, and an account of how they came about."""
+
+    lifted: Mapping[str, Battles]
+    """`arena` and `arena + judge`: battles of `LIFTED_PAIR`."""
+    by_name: Battles | None
+    """Votes and judgements between models under their own names, for the paper's pair; None where it is not among
+    them."""
+    found: tuple[Found, ...]
+    tiers: Tiers
+    met: Mapping[str, Mapping[str, int]]
+    """Data set → kind of match → distinct queries left out because a test asks them."""
+
+    def account(self) -> list[dict[str, JSON]]:
+        """A row a data set: what was read, what was left out."""
+        return [one.to_json() | {"left_out_as_tested": dict(self.met[one.name])} for one in self.found]
+
+
+def training_sets(folders: Sequence[Path], tested: Sequence[str], encoder: Encoder) -> TrainingSets:
+    """The training sets, without the battles about a query that is tested anywhere.
+
+    Args:
+        folders: where data may be, the data folder first.
+        tested: the queries of all tables.
+        encoder: whose cosine tells similar queries, if a threshold is known for it; see `find_contaminated`.
+
+    Raises:
+        DataError: a data set is not there.
+        EmptyDataError: nothing would be left of one.
+    """
+    met: dict[str, Mapping[str, int]] = {}
+    clean: dict[str, Battles] = {}
+    found = [find(D_ARENA, folders), find(D_JUDGE, folders)]
+    with suppress(DataError):  # only named pairs need it, and the report says that they were not measured
+        found.append(find(MANY_MODELS, folders))
+    for one in found:
+        clean[one.name], met[one.name] = without_tested(one.battles, tested, encoder)
+    votes = clean[D_ARENA]
+    if len(votes.models) < N_TIERS:
+        raise DataError(
+            f"{found[0].candidate.title}: votes between {len(votes.models)} models cannot be cut into {N_TIERS} tiers."
+        )
+    tiers = Tiers.of(votes, N_TIERS)
+    candidate = found[0].candidate
+    arena = lift(votes, tiers.members(candidate.strong_tiers), tiers.members(candidate.weak_tiers))
+    judge = clean[D_JUDGE].between({PAPERS_PAIR.strong}, {PAPERS_PAIR.weak}, pair=LIFTED_PAIR)
+    if not len(judge):
+        raise EmptyDataError(f"No judgement is between {PAPERS_PAIR.strong} and {PAPERS_PAIR.weak}.")
+    by_name = Battles.concat([votes, *([clean[MANY_MODELS]] if MANY_MODELS in clean else [])]).with_pair(PAPERS_PAIR)
+    known = set(by_name.models)
+    return TrainingSets(
+        lifted={ARENA: arena, ARENA_JUDGE: Battles.concat([arena, judge])},
+        by_name=by_name if {PAPERS_PAIR.strong, PAPERS_PAIR.weak} <= known else None,
+        found=tuple(found),
+        tiers=tiers,
+        met=met,
+    )
+
+
+def without_tested(battles: Battles, tested: Sequence[str], encoder: Encoder) -> tuple[Battles, Counter[str]]:
+    """(battles whose query no test asks, how many distinct queries were left out by kind of match)."""
+    texts = list(dict.fromkeys(battles.queries))
+    judge = encoder if encoder.name in DUPLICATE_COSINE else None
+    matches = find_contaminated(texts, tested, encoder=judge)
+    dropped = {texts[match.row] for match in matches}
+    kept = battles.take(np.array([query not in dropped for query in battles.queries], dtype=bool))
+    return kept, Counter(match.kind for match in matches)
+
+
+def battles_sha256(battles: Battles) -> str:
+    """Of the queries, models, shares and weights: equal hashes mean equal training."""
+    digest = hashlib.sha256(str(battles.pair).encode())
+    for row in battles.rows():
+        digest.update(orjson.dumps(row))
+    return digest.hexdigest()
