@@ -12,6 +12,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_data(tmp_path_factory.mktemp("data"))
 
 
+@pytest.fixture(autouse=True)
+def _nothing_pulled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TURNOUT_HOME", str(tmp_path / "home"))
+
+
 def test_a_report_from_one_command(run, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "report"
     arguments = ["--data", data, "--out", out, "--routers", "knn,random", *SMALL]

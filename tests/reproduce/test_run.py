@@ -8,16 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_data import QUICK
+from made_up_data import QUICK, question, write_lines
 
 from turnout.data.contamination import nearest_cosine
 from turnout.encoders.hashing import HashingEncoder
 from turnout.encoders.static import StaticEncoder
 from turnout.errors import DataError, InvalidValueError
 from turnout.evaluation.metrics import apgr
+from turnout.reproduce import sources
 from turnout.reproduce.paper import ARENA, ARENA_GOLD, ARENA_JUDGE, RANDOM, rows_of
 from turnout.reproduce.plan import Plan
 from turnout.reproduce.run import Reproduction, reproduce
+from turnout.reproduce.sources import Candidate, DataFile
 from turnout.reproduce.table import Row, Table
 
 needs_data = pytest.mark.skipif("TURNOUT_DATA" not in os.environ, reason="TURNOUT_DATA does not name the data")
@@ -69,6 +71,28 @@ def test_golden_labels_are_tested_on_other_questions(done: Reproduction) -> None
     assert len(shown.facts["apgr_by_seed"]) == 2
     assert shown.facts["n_queries"] <= 240 - 60
     assert shown.facts["n_queries"] == row(table(done, 2), ARENA, "knn").facts["n_queries"]
+
+
+def test_the_papers_own_golden_labels_train_once_and_all_questions_test(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Candidate("own labels", (DataFile("mmlu-battles/*.jsonl.gz", "battles"),), True, "They are the paper's.")
+    monkeypatch.setattr(sources, "CANDIDATES", {**sources.CANDIDATES, sources.D_GOLD: (own,)})
+    questions = [question("validation", row) for row in range(90)]
+    models = {"model_a": sources.PAPERS_PAIR.strong, "model_b": sources.PAPERS_PAIR.weak}
+    write_lines(
+        tmp_path / "mmlu-battles" / "own.jsonl.gz",
+        [{"query": text, "winner": "a" if "prove" in text else "tie", **models} for text in questions],
+    )
+    settings = {**QUICK, "routers": ("knn",)}
+    found = reproduce(Plan(data, tmp_path / "out", pulled_dir=tmp_path, **settings), HashingEncoder())
+    shown = row(table(found, 2), ARENA_GOLD, "knn")
+    assert shown.facts["n_queries"] == 240
+    assert shown.figures["apgr"].low > 0.5
+    assert len(found.sets.lifted[ARENA_GOLD]) > len(found.sets.lifted[ARENA])
+    assert found.golden == ""
+    (account,) = [one for one in found.sets.account() if one["data_set"] == "D_gold"]
+    assert account["papers_own"]
 
 
 def test_transfer_names_the_stand_ins_and_what_is_absent(done: Reproduction) -> None:

@@ -21,7 +21,12 @@ FOLDER = click.Path(path_type=Path)
 @click.command(epilog="Example: turnout reproduce --data DIR --out report/")
 @click.option("--data", "data_dir", required=True, type=FOLDER, help="The folder with outcomes, votes and judgements.")
 @click.option("--out", required=True, type=FOLDER, help="The folder for report.md, report.json and the pictures.")
-@click.option("--pulled", "pulled_dir", type=FOLDER, help="The paper's own data; used before anything in --data.")
+@click.option(
+    "--pulled",
+    "pulled_dir",
+    type=FOLDER,
+    help="Where the paper's own data is, which is used before --data.  [default: where `turnout data pull` puts it]",
+)
 @click.option(
     "--routers", default="knn,mf,sw", show_default=True, help="Such as knn,mf,sw,bert; random is always there."
 )
@@ -54,6 +59,7 @@ def reproduce(
     Takes minutes, and goes on where it was if it is killed: win rates are kept in OUT/parts. The pictures need the
     extra 'plots'.
     """
+    from turnout.downloads import user_folder
     from turnout.reproduce.figures import draw
     from turnout.reproduce.paper import MACHINE_USD_PER_HOUR
     from turnout.reproduce.plan import PRICE_SOURCE, Plan
@@ -71,7 +77,7 @@ def reproduce(
         out=out,
         routers=names,
         settings=_settings(names, settings),
-        pulled_dir=pulled_dir,
+        pulled_dir=pulled_dir or user_folder() / "data",
         n_golden_labels=golden_labels,
         n_seeds=seeds,
         n_replicates=replicates,

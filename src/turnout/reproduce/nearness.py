@@ -62,7 +62,7 @@ def _sides(
 ) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
     """(test queries, training queries), once or for each seed."""
     queries = table.outcomes.queries
-    if trained_on != ARENA_GOLD:
+    if trained_on in work.sets.lifted:
         yield queries, work.sets.lifted[trained_on].queries
         return
     for split in splits:

@@ -12,6 +12,7 @@ from turnout._version import __version__
 from turnout.atomic_write import write_atomically
 from turnout.reproduce.paper import RANDOM
 from turnout.reproduce.run import Reproduction
+from turnout.reproduce.sources import D_GOLD
 from turnout.types import JSON
 
 FORMAT = 1
@@ -58,7 +59,7 @@ def markdown(reproduction: Reproduction, pictures: Sequence[str], command: str) 
 
 def to_json(reproduction: Reproduction, command: str) -> dict[str, JSON]:
     """The report as one object."""
-    plan, sets = reproduction.plan, reproduction.sets
+    plan, sets, golden = reproduction.plan, reproduction.sets, reproduction.golden
     return {
         "format": FORMAT,
         "turnout_version": __version__,
@@ -69,7 +70,7 @@ def to_json(reproduction: Reproduction, command: str) -> dict[str, JSON]:
         "machine": reproduction.machine,
         "encoder": reproduction.encoder,
         "bootstrap": {"replicates": plan.n_replicates, "seed": plan.bootstrap_seed},
-        "data": [*sets.account(), {"data_set": "D_gold", "read": reproduction.golden, "papers_own": False}],
+        "data": [*sets.account(), *([{"data_set": D_GOLD, "read": golden, "papers_own": False}] if golden else [])],
         "training_sets": {name: {"battles": len(battles)} for name, battles in sets.lifted.items()}
         | {"by model name": {"battles": 0 if sets.by_name is None else len(sets.by_name)}},
         "tiers": [list(tier) for tier in sets.tiers.models],
@@ -110,7 +111,8 @@ def _sources(reproduction: Reproduction) -> list[str]:
         lines.append(
             f"| {one['data_set']} | {one['read']}. {one['why']} | {own} | {one['battles']:,} | {left_out} | {tested} |"
         )
-    lines.append(f"| D_gold | {reproduction.golden} | no | | | |")
+    if reproduction.golden:
+        lines.append(f"| {D_GOLD} | {reproduction.golden} | no | | | |")
     return [
         *lines,
         "",
@@ -127,7 +129,7 @@ def _training(reproduction: Reproduction) -> list[str]:
     weak = ", ".join(sets.tiers.members(candidate.weak_tiers))
     sizes = "; ".join(f"`{name}` {len(battles):,} battles" for name, battles in sets.lifted.items())
     return [
-        f"Training sets, after that: {sizes}; `arena + gold` adds golden labels to the first. Arena votes count where "
+        f"Training sets, after that: {sizes}; `arena + gold` adds golden labels to `arena`. Arena votes count where "
         f"a model of the strong class met one of the weak class. Strong: {strong}. Weak: {weak}.",
     ]
 

@@ -26,6 +26,7 @@ from turnout.reproduce.parts import Parts
 from turnout.reproduce.plan import Plan
 from turnout.reproduce.recipes import Recipe, recipes_for
 from turnout.reproduce.scoring import Scored, Scorer, Tell, clean_golden_splits, distinct_queries
+from turnout.reproduce.sources import release_in
 from turnout.reproduce.table import Table
 from turnout.reproduce.training_sets import TrainingSets, training_sets
 from turnout.reproduce.transfer import NAMED, TRANSFERS, Transfer, load_transfers, named_evaluations, transfer_table
@@ -47,7 +48,7 @@ class Reproduction:
     pictures: Mapping[str, Evaluation]
     """Benchmark → the evaluation whose curves are drawn: the larger training set's."""
     golden: str
-    """What stands in for D_gold, with counts."""
+    """What stands in for D_gold, with counts; empty where the paper's own labels are there."""
     encoder: str
     """Its identity."""
     machine: str
@@ -75,7 +76,8 @@ def reproduce(plan: Plan, encoder: Encoder, *, tell: Tell = lambda said: None) -
         raise InvalidValueError(f"The machine's price must be above 0 US dollars, got {plan.machine_usd_per_hour:g}.")
     recipes = recipes_for(plan.routers, plan.settings)
     tell("reading the benchmarks")
-    tests = {name: PairTable.of_benchmark(load_benchmark(name), plan.data_dir) for name in BENCHMARK.values()}
+    release = release_in(plan.folders)
+    tests = {name: PairTable.of_benchmark(load_benchmark(name), release) for name in BENCHMARK.values()}
     elsewhere, missing = load_transfers(TRANSFERS, plan.data_dir)
     named, missing_named = load_transfers(NAMED, plan.data_dir)
     priced, missing_priced = load_transfers([Transfer(one, load_benchmark(one).pair) for one in _PRICED], plan.data_dir)
@@ -89,8 +91,7 @@ def reproduce(plan: Plan, encoder: Encoder, *, tell: Tell = lambda said: None) -
     small = [tests["mt-bench"], tests["gsm8k"]]
     arena = work.score(ARENA, distinct_queries([*small, tests["mmlu"]]))
     judged = work.score(ARENA_JUDGE, distinct_queries([*small, *elsewhere.values(), *priced.values()]))
-    tell("dealing out golden labels")
-    splits, near_copies = clean_golden_splits(tests["mmlu"], plan.n_golden_labels, plan.n_seeds)
+    splits, golden = _golden_labels(work)
     benchmarks: dict[str, list[Tested]] = {}
     for name, table in tests.items():
         if name == "mmlu":
@@ -121,7 +122,7 @@ def reproduce(plan: Plan, encoder: Encoder, *, tell: Tell = lambda said: None) -
         tables=tables,
         sets=sets,
         pictures={name: one[-1].evaluation for name, one in benchmarks.items()},
-        golden=_golden_account(plan, near_copies),
+        golden=golden,
         encoder=encoder.identity,
         machine=machine,
         took_s=time.perf_counter() - start + scorer.parts.reused_s,
@@ -139,15 +140,23 @@ def _on_splits(scored: Sequence[Scored], table: PairTable, splits: Sequence[Gold
 
 
 def _golden(work: Work, table: PairTable, splits: Sequence[GoldenSplit]) -> dict[str, list[Replay]]:
+    if ARENA_GOLD in work.sets.lifted:
+        return _on_splits(work.score(ARENA_GOLD, distinct_queries([table])), table, splits)
     arena = work.sets.lifted[ARENA]
     return {recipe.label: work.scorer.score_gold(recipe, arena, table, splits) for recipe in work.recipes}
 
 
-def _golden_account(plan: Plan, near_copies: Sequence[int]) -> str:
-    return (
+def _golden_labels(work: Work) -> tuple[list[GoldenSplit], str]:
+    """(which rows of MMLU train and test, what D_gold is): all rows test where the paper's own labels are there."""
+    plan, table = work.plan, work.tests["mmlu"]
+    if ARENA_GOLD in work.sets.lifted:
+        return [GoldenSplit(0, np.arange(0), np.arange(len(table)))], ""
+    work.scorer.tell("dealing out golden labels")
+    splits, near_copies = clean_golden_splits(table, plan.n_golden_labels, plan.n_seeds)
+    return splits, (
         f"{plan.n_golden_labels:,} random distinct questions of MMLU for each of {plan.n_seeds} seeds, since the "
-        "outcomes of MMLU's validation questions were not released. Each seed is tested on all other questions but "
-        f"near copies of its own (from {min(near_copies):,} to {max(near_copies):,} left out)."
+        "labels of its validation questions (`turnout data pull mmlu-battles`) are not here. Each seed is tested on all "
+        f"other questions but near copies of its own (from {min(near_copies):,} to {max(near_copies):,} left out)."
     )
 
 

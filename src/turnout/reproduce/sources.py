@@ -1,7 +1,7 @@
 """What is read for each of the paper's data sets: its own files where they are, otherwise what stands in, and why.
 
-The first candidate whose files are there is used. A reader who has the paper's own data (`turnout data pull`) puts its
-folder beside the others or names it, and the report then compares like with like.
+The first candidate whose files are there is used. Where `turnout data pull` has brought the paper's own data, it is
+that, and the report then compares like with like.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ ALIASES: Mapping[str, str] = MappingProxyType(
         "mistralai/Mixtral-8x7B-Instruct-v0.1": PAPERS_PAIR.weak,
         "Mixtral-8x7B-Instruct-v0.1": PAPERS_PAIR.weak,
         "mistralai/mixtral-8x7b-chat": PAPERS_PAIR.weak,
+        "mixtral-8x7b": PAPERS_PAIR.weak,
     }
 )
 """A source's name of a model → ours, so that a router that knows models by name knows each once."""
@@ -68,8 +69,8 @@ CANDIDATES: Mapping[str, tuple[Candidate, ...]] = MappingProxyType(
     {
         D_ARENA: (
             Candidate(
-                "lmsys-arena-human-preference-55k",
-                (DataFile("lmsys-arena-human-preference-55k/*.csv", "arena-55k"),),
+                "lmsys-arena-human-preference-55k (`turnout data pull arena-55k`)",
+                (DataFile("arena-55k/*.csv", "arena-55k"),),
                 True,
                 "The votes from which the paper's released routers learned. Classes as in the paper: tiers 0 and 1 are "
                 "strong, tier 2 is weak.",
@@ -89,8 +90,8 @@ CANDIDATES: Mapping[str, tuple[Candidate, ...]] = MappingProxyType(
         ),
         D_JUDGE: (
             Candidate(
-                "routellm/gpt4_judge_battles",
-                (DataFile("gpt4_judge_battles/*.csv", "arena-55k"),),
+                "routellm/gpt4_judge_battles (`turnout data pull gpt4-judge-battles`)",
+                (DataFile("gpt4-judge-battles/*.parquet", "gpt4-judge-battles"),),
                 True,
                 "The judgements from which the paper's released routers learned.",
             ),
@@ -106,6 +107,14 @@ CANDIDATES: Mapping[str, tuple[Candidate, ...]] = MappingProxyType(
                 "Arena-Bench's scores the higher one wins.",
             ),
         ),
+        D_GOLD: (
+            Candidate(
+                "routellm/mmlu_battles (`turnout data pull mmlu-battles`)",
+                (DataFile("mmlu-battles/*.parquet", "mmlu-battles"),),
+                True,
+                "The golden labels of MMLU's validation questions.",
+            ),
+        ),
         MANY_MODELS: (
             Candidate(
                 "AlpacaEval's leaderboard: 70 models against gpt-4-1106-preview (alpaca_eval)",
@@ -116,7 +125,8 @@ CANDIDATES: Mapping[str, tuple[Candidate, ...]] = MappingProxyType(
         ),
     }
 )
-"""The paper's data set → what may be read for it, best first. D_gold is a part of the MMLU outcomes: see the report."""
+"""The paper's data set → what may be read for it, best first. What stands in for D_gold is no file: a part of the MMLU
+outcomes, which is dealt out anew for each seed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,12 +157,27 @@ def find(name: str, folders: Sequence[Path]) -> Found:
     Raises:
         DataError: none is, or a file cannot be read.
     """
+    found = find_if_there(name, folders)
+    if found is None:
+        patterns = " or ".join(" and ".join(file.pattern for file in one.files) for one in CANDIDATES[name])
+        raise DataError(f"holds nothing for {name}: expected {patterns}.", path=folders[-1])
+    return found
+
+
+def find_if_there(name: str, folders: Sequence[Path]) -> Found | None:
+    """As `find`, but None where no candidate is there."""
     for candidate in CANDIDATES[name]:
         for folder in folders:
             if files := candidate.found_in(folder):
                 return _read(name, candidate, files)
-    patterns = " or ".join(" and ".join(file.pattern for file in one.files) for one in CANDIDATES[name])
-    raise DataError(f"holds nothing for {name}: expected {patterns}.", path=folders[0])
+    return None
+
+
+def release_in(folders: Sequence[Path]) -> Path:
+    """The folder with the outcomes that were released with the paper: one of these, or what was pulled into it."""
+    pulled = next((place for folder in folders if (place := folder / "routellm-outcomes").is_dir()), None)
+    given = next((folder for folder in folders if (folder / "routellm_release").is_dir()), None)
+    return given or pulled or folders[-1]
 
 
 def _read(name: str, candidate: Candidate, files: Sequence[tuple[DataFile, Path]]) -> Found:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +15,8 @@ from turnout.data.battles import Battles
 from turnout.data.contamination import DUPLICATE_COSINE, find_contaminated
 from turnout.data.tiers import LIFTED_PAIR, Tiers, lift
 from turnout.errors import DataError, EmptyDataError
-from turnout.reproduce.paper import ARENA, ARENA_JUDGE
-from turnout.reproduce.sources import D_ARENA, D_JUDGE, MANY_MODELS, PAPERS_PAIR, Found, find
+from turnout.reproduce.paper import ARENA, ARENA_GOLD, ARENA_JUDGE
+from turnout.reproduce.sources import D_ARENA, D_GOLD, D_JUDGE, MANY_MODELS, PAPERS_PAIR, Found, find, find_if_there
 from turnout.types import JSON, Encoder
 
 N_TIERS = 10
@@ -28,7 +27,8 @@ class TrainingSets:
     """The battles of each training set, and an account of how they came about."""
 
     lifted: Mapping[str, Battles]
-    """`arena` and `arena + judge`: battles of `LIFTED_PAIR`."""
+    """`arena`, `arena + judge` and, where the paper's own golden labels are there, `arena + gold`: battles of
+    `LIFTED_PAIR`."""
     by_name: Battles | None
     """Votes and judgements between models under their own names, for the paper's pair; None where it is not among
     them."""
@@ -57,8 +57,8 @@ def training_sets(folders: Sequence[Path], tested: Sequence[str], encoder: Encod
     met: dict[str, Mapping[str, int]] = {}
     clean: dict[str, Battles] = {}
     found = [find(D_ARENA, folders), find(D_JUDGE, folders)]
-    with suppress(DataError):  # only named pairs need it, and the report says that they were not measured
-        found.append(find(MANY_MODELS, folders))
+    # Golden labels are dealt out of the MMLU outcomes otherwise; only named pairs need models by name.
+    found += [one for name in (D_GOLD, MANY_MODELS) if (one := find_if_there(name, folders)) is not None]
     for one in found:
         clean[one.name], met[one.name] = without_tested(one.battles, tested, encoder)
     votes = clean[D_ARENA]
@@ -69,18 +69,25 @@ def training_sets(folders: Sequence[Path], tested: Sequence[str], encoder: Encod
     tiers = Tiers.of(votes, N_TIERS)
     candidate = found[0].candidate
     arena = lift(votes, tiers.members(candidate.strong_tiers), tiers.members(candidate.weak_tiers))
-    judge = clean[D_JUDGE].between({PAPERS_PAIR.strong}, {PAPERS_PAIR.weak}, pair=LIFTED_PAIR)
-    if not len(judge):
-        raise EmptyDataError(f"No judgement is between {PAPERS_PAIR.strong} and {PAPERS_PAIR.weak}.")
+    lifted = {ARENA: arena, ARENA_JUDGE: Battles.concat([arena, _of_papers_pair(clean[D_JUDGE], D_JUDGE)])}
+    if D_GOLD in clean:
+        lifted[ARENA_GOLD] = Battles.concat([arena, _of_papers_pair(clean[D_GOLD], D_GOLD)])
     by_name = Battles.concat([votes, *([clean[MANY_MODELS]] if MANY_MODELS in clean else [])]).with_pair(PAPERS_PAIR)
     known = set(by_name.models)
     return TrainingSets(
-        lifted={ARENA: arena, ARENA_JUDGE: Battles.concat([arena, judge])},
+        lifted=lifted,
         by_name=by_name if {PAPERS_PAIR.strong, PAPERS_PAIR.weak} <= known else None,
         found=tuple(found),
         tiers=tiers,
         met=met,
     )
+
+
+def _of_papers_pair(battles: Battles, name: str) -> Battles:
+    between = battles.between({PAPERS_PAIR.strong}, {PAPERS_PAIR.weak}, pair=LIFTED_PAIR)
+    if not len(between):
+        raise EmptyDataError(f"No battle of {name} is between {PAPERS_PAIR.strong} and {PAPERS_PAIR.weak}.")
+    return between
 
 
 def without_tested(battles: Battles, tested: Sequence[str], encoder: Encoder) -> tuple[Battles, Counter[str]]:

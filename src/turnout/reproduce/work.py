@@ -42,10 +42,10 @@ class Work:
     def went_in(self, trained_on: str) -> str:
         """What the routers of a training set learned from here and in the paper, in a sentence."""
         own = {one.name for one in self.sets.found if one.candidate.is_papers_own}
-        if trained_on == ARENA_GOLD:
-            n_battles = len(self.sets.lifted[ARENA]) + self.plan.n_golden_labels
-        else:
+        if trained_on in self.sets.lifted:
             n_battles = len(self.sets.lifted[trained_on])
+        else:  # golden labels that are dealt out
+            n_battles = len(self.sets.lifted[ARENA]) + self.plan.n_golden_labels
         name = self.scorer.encoder.name
         return learned_from(n_battles, trained_on, papers_own=_MADE_OF[trained_on] <= own, encoder=name)
 
