@@ -154,9 +154,9 @@ def _golden_labels(work: Work) -> tuple[list[GoldenSplit], str]:
     work.scorer.tell("dealing out golden labels")
     splits, near_copies = clean_golden_splits(table, plan.n_golden_labels, plan.n_seeds)
     return splits, (
-        f"{plan.n_golden_labels:,} random distinct questions of MMLU for each of {plan.n_seeds} seeds, since the "
-        "labels of its validation questions (`turnout data pull mmlu-battles`) are not here. Each seed is tested on all "
-        f"other questions but near copies of its own (from {min(near_copies):,} to {max(near_copies):,} left out)."
+        f"{plan.n_golden_labels:,} random distinct questions of MMLU for each of {plan.n_seeds} seeds: the labels of "
+        "its validation questions (`turnout data pull mmlu-battles`) are not here. Each seed is tested on all others "
+        f"but near copies of its own (from {min(near_copies):,} to {max(near_copies):,} left out)."
     )
 
 
