@@ -1,4 +1,4 @@
-"""Fine-tune `bert` or `causal-llm` on real battles, measure it on MMLU and GSM8K, and write the curve and the figures.
+"""Fine-tune `bert` or `causal-llm` on real battles, measure it on the three benchmarks, write curve and figures.
 
     python benchmarks/torch_routers.py bert --checkpoint MINILM --data DIR --train golden \\
         --set max_tokens=256 n_steps=240 --out benchmarks/results/bert_golden.json
@@ -10,7 +10,6 @@ a folder with a Hugging Face model and its tokenizer. Needs `pip install 'turnou
 from __future__ import annotations
 
 import argparse
-import csv
 import gzip
 import json
 import platform
@@ -26,13 +25,15 @@ import torch
 
 from turnout import registry
 from turnout.data.battles import Battles
+from turnout.data.importers.routellm_release import STRONG, WEAK
 from turnout.data.outcomes import Outcomes
 from turnout.data.split import same_text, sample_rows
+from turnout.evaluation.benchmarks.base import load_benchmark
 from turnout.evaluation.bootstrap import Interval, bootstrap
 from turnout.evaluation.metrics import apgr, cpt
 from turnout.types import ModelPair
 
-PAIR = ModelPair("gpt-4-1106-preview", "mistralai/Mixtral-8x7B-Instruct-v0.1")
+PAIR = ModelPair(STRONG, WEAK)
 N_GOLDEN = 1500
 
 # The paper's tiers (appendix A), for the models of the human Arena file: tiers 0 and 1 are strong, tier 2 is weak.
@@ -42,17 +43,8 @@ ARENA_SHARE = {"model_a": 1.0, "model_b": 0.0, "tie": 0.5, "tie (bothbad)": 0.5}
 
 
 def released(folder: Path, name: str) -> Outcomes:
-    """The paper's outcomes of `mmlu` or `gsm8k`, without the questions that its authors found contaminated."""
-    home = folder / "routellm_release" / name
-    contaminated = {json.loads(line)["eval_prompt"] for line in (home / "contaminated_prompts.jsonl").open()}
-    rows = [
-        row
-        for path in sorted(home.glob("*.csv"))
-        for row in csv.DictReader(path.open(newline="", encoding="utf-8"))
-        if row["prompt"] not in contaminated
-    ]
-    scores = {model: [float(row[model] == "True") for row in rows] for model in (PAIR.strong, PAIR.weak)}
-    return Outcomes.from_columns([row["prompt"] for row in rows], scores, source=name)
+    """The paper's outcomes of a benchmark, without the questions that its authors found contaminated."""
+    return load_benchmark(name).load(folder).for_pair(PAIR)
 
 
 def golden(outcomes: Outcomes) -> Battles:
@@ -138,10 +130,13 @@ def main() -> None:
 
     mmlu = released(arguments.data, "mmlu")
     golden_rows, test_rows = sample_rows(mmlu.queries, N_GOLDEN, seed=arguments.seed)
-    tests = {"mmlu": mmlu.take(test_rows), "gsm8k": released(arguments.data, "gsm8k")}
+    tests = {
+        "mmlu": mmlu.take(test_rows),
+        "gsm8k": released(arguments.data, "gsm8k"),
+        "mt-bench": released(arguments.data, "mt-bench"),
+    }
     if arguments.train == "golden":
         battles = golden(mmlu.take(golden_rows))
-        del tests["gsm8k"]
     else:
         battles = Battles.concat([arena(arguments.data), judged(arguments.data)])
         asked = {same_text(query) for test in tests.values() for query in test.queries}
