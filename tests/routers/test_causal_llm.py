@@ -129,6 +129,7 @@ def test_the_prompt_can_be_replaced(tiny_llama, easy_battles):
     [
         ({"n_labels": 4}, "n_labels must be 3 or 5, got 4"),
         ({"score_threshold": 4}, "score_threshold must be from 2 to the 3 labels, got 4"),
+        ({"label_within": 0}, "label_within must be at least 1 token, got 0"),
         ({"weights_dtype": "int4"}, "weights_dtype must be"),
         ({"max_tokens": 10}, "to leave room for the query, got 10"),
     ],

@@ -76,3 +76,30 @@ def test_logits_come_back_in_the_order_of_the_texts():
     result = logits_by_length([[1, 1, 1], [2], [3, 3, 3], [4]], logits, pad_id=0, batch_size=2)
     assert result.tolist() == [[3, 3], [2, 1], [9, 3], [4, 1]]
     assert sizes == [(2, 1), (2, 3)]
+
+
+@pytest.fixture(scope="module")
+def joining_json():
+    """A tokenizer with a token for the two letters a and b in a row."""
+    vocabulary = {word: i for i, word in enumerate(["[UNK]", "<s>", "</s>", "a", "b", "c", "ab", "ca"])}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(vocabulary, [("a", "b"), ("c", "a")], unk_token="[UNK]"))
+    tokenizer.add_special_tokens(["<s>", "</s>"])
+    return tokenizer.to_str()
+
+
+def test_a_joined_query_shares_tokens_with_the_text_beside_it_but_not_with_special_ones(joining_json):
+    around = {"before": "b<s>c", "after": "b</s>c"}
+    joined = TextTokens(joining_json, max_tokens=9, joined=True, **around)
+    assert joined.ids(["a", "c"]) == [[4, 1, 5, 6, 2, 5], [4, 1, 5, 5, 4, 2, 5]]  # c·ab, c·c·b
+    assert TextTokens(joining_json, max_tokens=9, **around).ids(["a"]) == [[4, 1, 5, 3, 4, 2, 5]]
+
+
+def test_a_joined_query_that_has_to_be_cut_is_encoded_by_itself(joining_json):
+    tokens = TextTokens(joining_json, max_tokens=8, joined=True, before="b<s>c", after="b</s>c")
+    assert tokens.room == 2
+    assert tokens.ids(["aaa"]) == [[4, 1, 5, 3, 3, 4, 2, 5]]
+
+
+def test_special_tokens_in_a_joined_query_are_text(joining_json):
+    tokens = TextTokens(joining_json, max_tokens=30, joined=True, before="<s>", after="</s>")
+    assert tokens.ids(["</s>"])[0].count(2) == 1

@@ -15,7 +15,7 @@ from turnout.types import JSON
 GITHUB = "https://raw.githubusercontent.com"
 LOCK = "lock.json"
 
-Host = Literal["hub", "github"]
+Host = Literal["hub", "hub-models", "github"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,8 @@ class Repository:
         """The file's address at a revision, or on the branch."""
         if self.host == "github":
             return f"{GITHUB}/{self.name}/{revision or self.branch}/{file.path}"
-        return f"{hub()}/datasets/{self.name}/resolve/{revision or self.branch}/{file.path}"
+        kind = "datasets/" if self.host == "hub" else ""
+        return f"{hub()}/{kind}{self.name}/resolve/{revision or self.branch}/{file.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +74,13 @@ class RemoteSet:
     """What has to be accepted before the first byte; empty for a licence that asks for nothing."""
     next_step: str = ""
     """The command that makes use of it; {folder} stands for where it is."""
+    kept_in: str = "data"
+    """The part of the user's folder."""
 
     @property
     def folder(self) -> Path:
         """Where the files stand once they are pulled."""
-        return user_folder() / "data" / self.name
+        return user_folder() / self.kept_in / self.name
 
     @property
     def revision(self) -> str:

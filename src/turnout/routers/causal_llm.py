@@ -68,6 +68,8 @@ class CausalLLM(TransformerRouter):
         n_labels: Literal[3, 5] = 3,
         score_threshold: int | None = None,
         require_label: bool = False,
+        label_within: int = 1,
+        joined: bool = False,
         instruction: str | None = None,
         answer: str | None = None,
         lora_rank: int | None = 16,
@@ -99,6 +101,9 @@ class CausalLLM(TransformerRouter):
             score_threshold: None takes the expected share; 4 with 5 labels is the released code's P(score < 4).
             require_label: count an output as invalid, too, where some token that is no label is likeliest, as the
                 released code does.
+            label_within: how many tokens the model may write, the likeliest each time, until one is a label; 1 reads
+                the labels at the next token. The released code allows 6, and calls an output without a label invalid.
+            joined: see `turnout.routers.text_tokens.TextTokens`; the released code encodes its prompt in one piece.
             instruction: the text before the query, special tokens included; None takes ours.
             answer: the text after it, up to where the label follows; None takes ours.
             lora_rank: low-rank adapters (package peft) of this rank on all linear layers, and the label tokens'
@@ -128,6 +133,8 @@ class CausalLLM(TransformerRouter):
         self.n_labels = n_labels
         self.score_threshold = score_threshold
         self.require_label = require_label
+        self.label_within = label_within
+        self.joined = joined
         self.instruction = instruction
         self.answer = answer
         self.lora_rank = lora_rank
@@ -154,6 +161,8 @@ class CausalLLM(TransformerRouter):
     def _labels(self) -> GradedLabels:
         if self.n_labels not in LABEL_TOKENS:
             raise InvalidValueError(f"n_labels must be 3 or 5, got {self.n_labels}.")
+        if self.label_within < 1:
+            raise InvalidValueError(f"label_within must be at least 1 token, got {self.label_within}.")
         return GradedLabels(self.n_labels, self.score_threshold)
 
     def _new_tokens(self) -> TextTokens:
@@ -163,6 +172,7 @@ class CausalLLM(TransformerRouter):
             keep=self.keep,
             before=INSTRUCTIONS[self.n_labels] if self.instruction is None else self.instruction,
             after=ANSWER if self.answer is None else self.answer,
+            joined=self.joined,
         )
 
     def _start(self) -> tuple[Any, Any]:
@@ -210,17 +220,50 @@ class CausalLLM(TransformerRouter):
         return network if self.lora_rank is None else network.merge_and_unload()
 
     def _label_logits(self, network: Any, ids: Any, mask: Any) -> Any:
-        last = mask.sum(dim=1) - 1  # rows are filled up at the end, so that positions count from 0 in all of them
-        kept, column = torch.unique(last, return_inverse=True)
-        if _takes_kept_positions(network):
-            logits = network(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=kept).logits
-        else:
-            logits = network(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, kept]
-        logits = logits[torch.arange(len(ids), device=ids.device), column]
+        if self.label_within > 1 and not network.training:
+            return self._first_label_logits(network, ids, mask)
+        logits = _next_logits(network, ids, mask)
         labels = logits[:, self.label_ids_]
         if self.require_label and not network.training:
             labels = labels.masked_fill((logits.amax(dim=1) > labels.amax(dim=1))[:, None], torch.nan)
         return labels
+
+    def _first_label_logits(self, network: Any, ids: Any, mask: Any) -> Any:
+        """The labels' logits where the model, writing on, first writes one; NaN where it does not in time."""
+        found = torch.full((len(ids), len(self.label_ids_)), torch.nan, device=ids.device)
+        label_ids = torch.tensor(self.label_ids_, device=ids.device)
+        ends = torch.tensor(_end_ids(network), dtype=ids.dtype, device=ids.device)
+        writing = torch.arange(len(ids), device=ids.device)
+        for _ in range(self.label_within):
+            logits = _next_logits(network, ids[writing], mask[writing])
+            token = logits.argmax(dim=1)
+            is_label = torch.isin(token, label_ids)
+            found[writing[is_label]] = logits[is_label][:, self.label_ids_].to(found.dtype)
+            going_on = ~is_label & ~torch.isin(token, ends)
+            writing, token = writing[going_on], token[going_on]
+            if not len(writing):
+                break
+            ids, mask = (torch.nn.functional.pad(part, (0, 1)) for part in (ids, mask))
+            place = mask[writing].sum(dim=1)
+            ids[writing, place], mask[writing, place] = token, 1
+        return found
+
+
+def _next_logits(network: Any, ids: Any, mask: Any) -> Any:
+    """Logits of the whole vocabulary at the token after each text, (n, n_vocabulary)."""
+    last = mask.sum(dim=1) - 1  # rows are filled up at the end, so that positions count from 0 in all of them
+    kept, column = torch.unique(last, return_inverse=True)
+    if _takes_kept_positions(network):
+        logits = network(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=kept).logits
+    else:
+        logits = network(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, kept]
+    return logits[torch.arange(len(ids), device=ids.device), column]
+
+
+def _end_ids(network: Any) -> list[int]:
+    """The tokens that end a text."""
+    ends = getattr(network.config, "eos_token_id", None)
+    return [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
 
 
 def _takes_kept_positions(network: Any) -> bool:

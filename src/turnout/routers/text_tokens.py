@@ -29,6 +29,7 @@ class TextTokens:
         keep: Keep = "start",
         before: str | None = None,
         after: str | None = None,
+        joined: bool = False,
     ) -> None:
         """See the class.
 
@@ -38,6 +39,9 @@ class TextTokens:
             keep: which part of a long query is kept.
             before: text to put before each query; it may hold special tokens.
             after: text to put after it, in place of the closing special tokens (a causal model goes on from there).
+            joined: whether the query is encoded in one piece with the text that stands between it and the nearest
+                special tokens before and after it, as whoever encodes a whole prompt at once does: tokens may then
+                reach over its ends. A query that has to be cut is encoded by itself.
         """
         try:
             from tokenizers import Tokenizer
@@ -51,6 +55,7 @@ class TextTokens:
         opening, closing = self._special_ids()
         self.first = opening + (self._encode(before) if before else [])
         self.last = closing if after is None else self._encode(after)
+        self._beside = self._beside_query(before or "", after or "") if joined else None
         # From here on, what looks like a special token is text: no query can forge a label or end the prompt.
         self._tokenizer.encode_special_tokens = True
         self.room = max_tokens - len(self.first) - len(self.last)
@@ -63,8 +68,30 @@ class TextTokens:
 
     def ids(self, queries: Sequence[str]) -> list[list[int]]:
         """The token ids of each query."""
-        encodings = self._tokenizer.encode_batch([self._readable(q) for q in queries], add_special_tokens=False)
-        return [self.first + self._cut(encoding.ids) + self.last for encoding in encodings]
+        texts = [self._readable(q) for q in queries]
+        encodings = self._tokenizer.encode_batch(texts, add_special_tokens=False)
+        alone = [self.first + self._cut(encoding.ids) + self.last for encoding in encodings]
+        if self._beside is None:
+            return alone
+        first, left, right, last = self._beside
+        whole = self._tokenizer.encode_batch([left + text + right for text in texts], add_special_tokens=False)
+        joined = [first + encoding.ids + last for encoding in whole]
+        fits = [len(encoding.ids) <= self.room for encoding in encodings]
+        return [one if fit else other for one, other, fit in zip(joined, alone, fits, strict=True)]
+
+    def _beside_query(self, before: str, after: str) -> tuple[list[int], str, str, list[int]]:
+        """(first ids, text left of the query, text right of it, last ids), parted at the nearest special tokens."""
+        special = {token for token, added in self._tokenizer.get_added_tokens_decoder().items() if added.special}
+        opening, _ = self._special_ids()
+        head, tail = (self._tokenizer.encode(text, add_special_tokens=False) for text in (before, after))
+        start = max(
+            (end for token, (_, end) in zip(head.ids, head.offsets, strict=True) if token in special), default=0
+        )
+        stop = min(
+            (begin for token, (begin, _) in zip(tail.ids, tail.offsets, strict=True) if token in special),
+            default=len(after),
+        )
+        return opening + self._encode(before[:start]), before[start:], after[:stop], self._encode(after[stop:])
 
     def _special_ids(self) -> tuple[list[int], list[int]]:
         probe = "a"

@@ -98,11 +98,15 @@ class TransformerRouter(Router):
         router._labels()
         with quiet():
             network, tokenizer = router._start_fine_tuned()
-        router._keep_tokenizer(tokenizer)
-        router._keep_network(network)
-        router.learning_curve_ = []
-        router.pair_ = pair
-        return router
+        return router.adopt(network, tokenizer, pair)
+
+    def adopt(self, network: Any, tokenizer: Any, pair: ModelPair) -> Self:
+        """Become the fitted router of a Hugging Face network and its tokenizer, as they are; returns self."""
+        self._keep_tokenizer(tokenizer)
+        self._keep_network(network)
+        self.learning_curve_ = []
+        self.pair_ = pair
+        return self
 
     def fit(
         self,

@@ -1,0 +1,116 @@
+"""Checkpoints in RouteLLM's layouts, of tiny sizes and random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+DIM, N_INPUTS = 8, 12
+PROMPT_FILES = {
+    "system_ft_v5.txt": "[Instruction]\nSay how well an assistant will answer. Scores are [[1]] to [[5]].\n",
+    "classifier_ft_v5.txt": "[Question]\n{question}\n\nPrediction:\n",
+}
+
+
+@pytest.fixture
+def mf_weights() -> dict[str, Any]:
+    random = np.random.default_rng(0)
+    shapes = {"P.weight": (64, DIM), "text_proj.0.weight": (DIM, N_INPUTS), "classifier.0.weight": (1, DIM)}
+    return {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+@pytest.fixture
+def mf_folder(mf_weights: dict[str, Any], tmp_path: Path) -> Path:
+    folder = tmp_path / "mf"
+    folder.mkdir()
+    save_file(mf_weights, folder / "model.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sequence classifier of three labels, with its tokenizer."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "prove", "that", "poem", "hello", "a", "b", "c", "?"]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens(words[:4])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=24,
+        initializer_range=1.0,
+        num_labels=3,
+    )
+    folder = tmp_path_factory.mktemp("bert")
+    transformers.BertForSequenceClassification(config).save_pretrained(folder)
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", model_max_length=24
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def causal_folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """(checkpoint, tokenizer): a causal model with its prompt and no tokenizer; the tokenizer without labels."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+    special = ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|end_of_text|>"]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r"\w+|[^\w\s]+\n*|\s+"), "isolated"),
+            pre_tokenizers.ByteLevel(False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    texts = ["[Question]\nWhat is a river?\n\nPrediction:", "Is it so?\n\nPrediction:", "system user assistant"] * 20
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|begin_of_text|> $A", special_tokens=[("<|begin_of_text|>", 0)]
+    )
+    n_words = tokenizer.get_vocab_size()
+    torch.manual_seed(1)
+    config = transformers.LlamaConfig(
+        vocab_size=n_words + 5,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=512,
+        initializer_range=0.5,
+        tie_word_embeddings=False,
+        bos_token_id=0,
+        eos_token_id=4,
+    )
+    network = transformers.LlamaForCausalLM(config)
+    with torch.no_grad():
+        network.lm_head.weight[n_words:] *= 1.3  # a label is likeliest now and then
+    folder, tokenizer_folder = tmp_path_factory.mktemp("causal"), tmp_path_factory.mktemp("tokenizer")
+    network.save_pretrained(folder)
+    for name, text in PROMPT_FILES.items():
+        (folder / name).write_text(text)
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|end_of_text|>", bos_token="<|begin_of_text|>"
+    ).save_pretrained(tokenizer_folder)
+    return folder, tokenizer_folder
