@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from ledgers import KINDS, empty_database
 
 from turnout.errors import LedgerError
-from turnout.gateway.budgets import Budgets, Demand, LimitReached
+from turnout.gateway.budgets import Budgets, Demand, Hold, LimitReached
 from turnout.gateway.database import Connection, Database
 from turnout.gateway.leases import LAPSE_S, VALID_S, used_in_window
 from turnout.gateway.ledger_calls import LedgerCalls
@@ -206,6 +208,52 @@ async def test_a_limit_that_was_reached_is_known_without_asking(workers: Workers
         await budgets.take("k", [demand])
     with pytest.raises(LimitReached):
         budgets.check("k", demand)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["take", "settle", "wait"]),
+        st.integers(0, 2),
+        st.floats(0.01, 4.0),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=25)
+@given(STEPS)
+def test_whatever_three_workers_do_they_never_spend_more_than_the_limit(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, float]]
+) -> None:
+    async def run(database: Database) -> None:
+        clock = Clock()
+        calls = [LedgerCalls(database) for _ in range(3)]
+        budgets = [Budgets(one, clock=clock, monotonic=clock) for one in calls]
+        holds: list[list[tuple[Hold, float]]] = [[], [], []]
+        spent = 0.0
+        for step, worker, amount in steps:
+            if step == "take":
+                with suppress(LimitReached):
+                    holds[worker].append((await budgets[worker].take("k", usd(amount)), amount))
+            elif step == "settle" and holds[worker]:
+                hold, taken = holds[worker].pop()
+                hold.settle(usd=taken / 3)
+                spent += taken / 3
+            else:
+                clock.now += amount
+                for one in budgets:
+                    await one.report()
+            set_aside = sum(taken for open_ones in holds for _, taken in open_ones)
+            assert spent + set_aside <= 10 + 1e-6
+        for part in (*budgets, *calls):
+            await part.aclose()
+        with closing(open_ledger(database)) as connection:
+            counted = used_in_window(connection, "k", "usd_per_day", now=clock.now)
+        assert counted == pytest.approx(spent + sum(taken for open_ones in holds for _, taken in open_ones))
+
+    with empty_database("sqlite", tmp_path_factory.mktemp("ledger")) as database:
+        open_ledger(database, create=True).close()
+        asyncio.run(run(database))
 
 
 class Broken(Database):

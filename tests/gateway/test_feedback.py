@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from contextlib import closing
@@ -12,6 +13,7 @@ import pytest
 from running_gateway import RunningGateway, Start
 from scripted_provider import Provider
 
+from turnout.gateway import feedback as feedback_module
 from turnout.gateway.database import SqliteDatabase
 from turnout.gateway.errors import RequestError
 from turnout.gateway.feedback import Feedback, feedback_of
@@ -114,6 +116,17 @@ def test_feedback_that_says_nothing_is_refused(body: Any, words: str) -> None:
     with pytest.raises(RequestError, match=words) as caught:
         Feedback.parse(raw, {"big", "small"})
     assert caught.value.status == 400
+
+
+async def test_a_flood_of_feedback_is_turned_away(
+    provider: Provider, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feedback_module, "_MAX_AT_ONCE", 2)
+    monkeypatch.setattr(feedback_module, "_WRITTEN_WITHIN_S", 0.3)
+    gateway = await start()
+    answers = await asyncio.gather(*(say(gateway, decision_id=f"none-{n}", thumb="up") for n in range(5)))
+    assert sorted(status for status, _ in answers) == [404, 404, 429, 429, 429]
+    assert (await say(gateway, decision_id=await ask(gateway), thumb="up"))[0] == 200
 
 
 async def test_a_large_body_and_other_methods_are_refused(provider: Provider, start: Start) -> None:

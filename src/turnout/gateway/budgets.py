@@ -182,7 +182,7 @@ class Budgets:
     def _slice(self, key_id: str, demand: Demand) -> _Slice:
         part = self._slices.get((key_id, demand.kind))
         now = self._clock()
-        if part is not None and now < part.window.end and part.limit == demand.limit:
+        if part is not None and now < part.window.end:
             return part
         if part is not None:
             self._past.append(part)

@@ -29,6 +29,8 @@ _KEYS = ("decision_id", "thumb", "score", "preferred")
 _WRITTEN_WITHIN_S = 1.0
 """An answer can be judged before its entry is written."""
 _LOOK_AGAIN_S = 0.2
+_MAX_AT_ONCE = 32
+"""Feedback that is being looked into; more would keep the ledger from what requests wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class FeedbackEndpoint:
         self._access = access
         self._calls = calls
         self._models = models
+        self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -97,7 +100,19 @@ class FeedbackEndpoint:
             await refuse_body(receive, send, error, openai_body(error))
             return
         feedback = Feedback.parse(raw, self._models())
-        await self._keep(feedback, caller.id)
+        if self._under_way >= _MAX_AT_ONCE:
+            raise RequestError(
+                429,
+                "Too much feedback at once. Try again in a second.",
+                type="rate_limit_exceeded",
+                code="rate_limit_exceeded",
+                headers=((b"retry-after", b"1"),),
+            )
+        self._under_way += 1
+        try:
+            await self._keep(feedback, caller.id)
+        finally:
+            self._under_way -= 1
         await send_whole(send, 200, (JSON_TYPE,), orjson.dumps({"decision_id": feedback.decision_id, "kept": True}))
 
     async def _keep(self, feedback: Feedback, key_id: str | None) -> None:
