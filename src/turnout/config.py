@@ -81,6 +81,8 @@ class ServerConfig:
     """How long a slow router may take for one query before the request goes to strong without it."""
     workers: int = 1
     """Processes that share the port."""
+    drain_delay_s: float = 0.0
+    """How long it goes on listening, but says that it is not ready, once it is told to stop."""
     require_keys: bool = False
     """Whether a key is asked for even while none was ever made; once there is one, it always is."""
 
@@ -443,9 +445,13 @@ def _server(table: _Table) -> ServerConfig:
         max_body_bytes=table.whole("max_body_bytes", default.max_body_bytes),
         forward_headers=tuple(name.lower() for name in table.texts("forward_headers", default.forward_headers)),
         routing_limit_s=table.seconds("routing_limit_s", default.routing_limit_s),
+        workers=table.whole("workers", default.workers, most=256),
+        drain_delay_s=table.take("drain_delay_s", float) or 0.0,
         require_keys=table.truth("require_keys", default.require_keys),
     )
     table.finish()
+    if server.drain_delay_s < 0:
+        raise ConfigError(f"[server]: drain_delay_s must be at least 0, got {server.drain_delay_s:g}.")
     if refused := sorted(NEVER_FORWARDED.intersection(server.forward_headers)):
         raise ConfigError(
             f"[server]: forward_headers must not hold '{refused[0]}': credentials and the headers of a single "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -36,6 +36,7 @@ from turnout.gateway.database import open_database
 from turnout.gateway.deciding import DECISION_ONLY
 from turnout.gateway.errors import RequestError
 from turnout.gateway.feedback import FeedbackEndpoint
+from turnout.gateway.generation import Generation, needing_restart, reloadable
 from turnout.gateway.keyed_access import KeyedAccess
 from turnout.gateway.ledger import Ledger
 from turnout.gateway.ledger_calls import LedgerCalls
@@ -90,15 +91,26 @@ def build_app(
     ledger = None
     if (place := config.ledger.place(environment)) is not None:
         ledger = Ledger(open_database(place), query_text=config.ledger.query_text, keep_days=config.ledger.keep_days)
-    return Gateway(config, routes, pool, ledger)
+    load = partial(load_routes, pool=pool, routers=routers, environment=environment)
+    return Gateway(config, routes, pool, ledger, load)
 
 
 class Gateway:
     """An ASGI application; see `build_app`."""
 
-    def __init__(self, config: Config, routes: Routes, pool: ConnectionPool, ledger: Ledger | None) -> None:
-        self.config = config
-        self.routes = routes
+    def __init__(
+        self,
+        config: Config,
+        routes: Routes,
+        pool: ConnectionPool,
+        ledger: Ledger | None,
+        load: Callable[..., Routes],
+    ) -> None:
+        """Use `build_app`. `load` is `load_routes` for another configuration."""
+        self._load = load
+        self._reloading = asyncio.Lock()
+        self.draining = False
+        """Whether the gateway is about to stop; it still answers, but is no longer ready."""
         self.ledger = ledger
         self.counters = Counters()
         self.access: Access = OpenAccess()
@@ -107,39 +119,30 @@ class Gateway:
             self._calls = LedgerCalls(ledger.database)
             self.access = KeyedAccess(self._calls, require_keys=config.server.require_keys)
         self._pool = pool
-        self._models = ModelList(routes, self.access)
+        self._models = ModelList(lambda: self.routes, self.access)
         self._starting: asyncio.Lock | None = None
         self._started = False
         self._under_way = 0
         self.metrics = Registry()
         watch_gateway(self.metrics, self.counters, ledger, lambda: self._under_way)
-        upstream: Upstream = PersistentUpstream(routes.models, config.upstream.retries, self.counters)
         self.sessions = Sessions(LedgerCalls(ledger.database) if ledger else None, shared=config.is_shared)
         recorders: list[Recorder] = [SideCounter(self.counters), RequestLog(), SessionRecorder(self.sessions)]
         if ledger is not None:
             recorders.append(LedgerRecorder(ledger))
         if config.observe.metrics:
-            recorders.append(RequestMetrics(self.metrics, routes.names()))
+            recorders.append(RequestMetrics(self.metrics, lambda: self.routes.known))
         self._tracing = Tracing() if config.observe.traces else None
         if self._tracing is not None:
-            upstream = self._tracing.wrap(upstream)
             recorders.append(self._tracing)
-        pipeline = Pipeline(
-            routes,
-            access=self.access,
-            chooser=Chooser(self.counters, self.sessions),
-            upstream=upstream,
-            recorders=recorders,
-            counters=self.counters,
-            max_body_bytes=config.server.max_body_bytes,
-            forward_headers=config.server.forward_headers,
-        )
+        self._recorders = recorders
+        self._generation = self._generation_of(config, routes)
         self._handlers: dict[str, tuple[str, Handler]] = {
-            **{protocol.path: ("POST", partial(pipeline.serve, protocol)) for protocol in PROTOCOLS},
-            DECISION_ONLY.path: ("POST", pipeline.decide),
+            **{protocol.path: ("POST", partial(self._serve_model, protocol)) for protocol in PROTOCOLS},
+            DECISION_ONLY.path: ("POST", self._decide),
             MODELS_PATH: ("GET", self._models.show_all),
             "/openapi.json": ("GET", self._describe),
             "/healthz": ("GET", self._health),
+            "/readyz": ("GET", self._readiness),
         }
         if config.observe.metrics:
             self._handlers["/metrics"] = ("GET", self._show_metrics)
@@ -150,6 +153,52 @@ class Gateway:
     def paths(self) -> set[str]:
         """Where clients may ask, but for single models."""
         return set(self._handlers)
+
+    @property
+    def config(self) -> Config:
+        """The configuration of the moment."""
+        return self._generation.config
+
+    @property
+    def routes(self) -> Routes:
+        """Its names, and what stands behind them."""
+        return self._generation.routes
+
+    def _generation_of(self, config: Config, routes: Routes) -> Generation:
+        upstream: Upstream = PersistentUpstream(routes.models, config.upstream.retries, self.counters)
+        if self._tracing is not None:
+            upstream = self._tracing.wrap(upstream)
+        pipeline = Pipeline(
+            routes,
+            access=self.access,
+            chooser=Chooser(self.counters, self.sessions),
+            upstream=upstream,
+            recorders=self._recorders,
+            counters=self.counters,
+            max_body_bytes=config.server.max_body_bytes,
+            forward_headers=config.server.forward_headers,
+        )
+        return Generation(config, routes, pipeline)
+
+    async def reload(self, config: Config) -> None:
+        """Serve another configuration from the next request on; those under way end with the one they began with.
+
+        What cannot change while the gateway runs stays as it is, with a warning.
+
+        Raises:
+            ConfigError: it cannot be used, and nothing has changed.
+        """
+        async with self._reloading:
+            old = self._generation
+            if fixed := needing_restart(old.config, config):
+                _logger.warning("%s: changes take effect when the gateway is started again", ", ".join(fixed))
+                config = reloadable(old.config, config)
+            # Loading takes a while; requests are served meanwhile.
+            routes = await asyncio.to_thread(self._load, config, previous=old.routes)
+            self._generation = self._generation_of(config, routes)
+            old.retire(self._generation)
+            self.counters.reloads += 1
+            _logger.info("the configuration was read anew: %s", ", ".join(routes.names()))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -244,6 +293,14 @@ class Gateway:
         except ClientLeft:
             pass
 
+    async def _serve_model(self, protocol: ClientProtocol, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._generation.request() as pipeline:
+            await pipeline.serve(protocol, scope, receive, send)
+
+    async def _decide(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._generation.request() as pipeline:
+            await pipeline.decide(scope, receive, send)
+
     async def _show_metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send_whole(send, 200, ((b"content-type", CONTENT_TYPE),), self.metrics.render())
 
@@ -260,6 +317,11 @@ class Gateway:
             }
         answer = {"status": "ok", "version": __version__, "counters": asdict(self.counters), "ledger": ledger}
         await _send_json(send, answer)
+
+    async def _readiness(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.draining:
+            raise RequestError(503, "The gateway is about to stop.", type="server_error", code="draining")
+        await _send_json(send, {"status": "ready"})
 
 
 async def _send_json(send: Send, value: Any) -> None:

@@ -33,3 +33,7 @@ class Counters:
     breakers_opened: int = 0
     unavailable: int = 0
     """Times that a model was not called: its breaker was open, or its line too long."""
+    reloads: int = 0
+    """Times that another configuration was taken up."""
+    reloads_refused: int = 0
+    """Times that it could not be used, and the old one stayed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,9 +23,9 @@ def speaks_anthropic(scope: Scope) -> bool:
 
 
 class ModelList:
-    """Answers for the names of one configuration."""
+    """Answers for the names of the configuration of the moment."""
 
-    def __init__(self, routes: Routes, access: Access) -> None:
+    def __init__(self, routes: Callable[[], Routes], access: Access) -> None:
         self._routes = routes
         self._access = access
         self._created = int(time.time())
@@ -49,10 +50,10 @@ class ModelList:
 
     def _names(self, scope: Scope) -> list[str]:
         caller = self._access.authenticate(scope)
-        return [name for name in self._routes.names() if caller.may_ask_for(name)]
+        return [name for name in self._routes().names() if caller.may_ask_for(name)]
 
     def _openai(self, name: str) -> dict[str, Any]:
-        owner = "turnout" if name in self._routes.routes else "provider"
+        owner = "turnout" if name in self._routes().routes else "provider"
         return {"id": name, "object": "model", "created": self._created, "owned_by": owner}
 
     def _anthropic(self, name: str) -> dict[str, Any]:

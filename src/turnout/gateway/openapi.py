@@ -165,6 +165,14 @@ DESCRIPTION: dict[str, Any] = {
                 security=[],
             )
         },
+        "/readyz": {
+            "get": _operation(
+                "readiness",
+                "Whether the gateway takes requests; 503 once it was told to stop",
+                _answer("It does.", _exactly(status=_TEXT)),
+                security=[],
+            )
+        },
     },
     "components": {
         "securitySchemes": {

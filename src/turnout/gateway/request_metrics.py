@@ -26,9 +26,9 @@ _UPSTREAM_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320)
 class RequestMetrics:
     """Counts each request when it has ended; a recorder."""
 
-    def __init__(self, registry: Registry, names: Collection[str]) -> None:
+    def __init__(self, registry: Registry, names: Callable[[], Collection[str]]) -> None:
         """Args: the registry, and the names that may stand for themselves as a route."""
-        self._names = frozenset(names)
+        self._names = names
         self._requests = registry.counter(
             "turnout_requests_total", "Requests for which a model was chosen.", ("route", "model", "status")
         )
@@ -60,7 +60,7 @@ class RequestMetrics:
     def record(self, account: Account) -> None:
         """Count it."""
         choice, usage, decision = account.choice, account.usage, account.choice.decision
-        route = choice.asked_for if choice.asked_for in self._names else OTHER
+        route = choice.asked_for if choice.asked_for in self._names() else OTHER
         model = account.model.name
         pair = (route, model)
         self._requests.add((route, model, str(account.status)))

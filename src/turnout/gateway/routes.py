@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -22,7 +22,7 @@ from turnout.gateway.provider import ProviderClient
 from turnout.gateway.scoring import Scorer, make_scorer
 from turnout.policy import Policy
 from turnout.route import Route
-from turnout.routers.base import Router, predict_for_pair
+from turnout.routers.base import Router, predict_for_pair, router_folder
 
 _ROUTELLM_NAME = re.compile(r"router-(?P<router>.+?)-(?P<threshold>\d*\.?\d+(?:[eE][+-]?\d{1,3})?)\Z")
 _MAX_WARNED = 1_000
@@ -61,6 +61,8 @@ class LoadedRouter:
     router: Router
     calibration: Calibration | None
     scorer: Scorer
+    source: object
+    """What it was loaded from, such that an equal source means the same router."""
     names: frozenset[str]
     """What `router-NAME-THRESHOLD` may call it: its folder's or shipped name, and its registered name."""
 
@@ -82,6 +84,8 @@ class Routes:
     def __init__(self, models: Mapping[str, UpstreamModel], routes: Mapping[str, ServedRoute]) -> None:
         self.models = models
         self.routes = routes
+        self.known = frozenset((*routes, *models))
+        """All names, but for those of the form `router-NAME-THRESHOLD`."""
         self._warned: set[tuple[str, float]] = set()
 
     def names(self) -> list[str]:
@@ -97,10 +101,14 @@ class Routes:
             return self._find_routellm(name)
         raise unknown_model(name, self.names())
 
-    def close(self) -> None:
-        """Stop the routers' threads."""
-        for route in self.routes.values():
-            route.router.scorer.close()
+    def scorers(self) -> set[Scorer]:
+        """What asks the routers."""
+        return {route.router.scorer for route in self.routes.values()}
+
+    def close(self, *, keep: Collection[Scorer] = ()) -> None:
+        """Stop the routers' threads, but for those that others use."""
+        for scorer in self.scorers().difference(keep):
+            scorer.close()
 
     def _find_routellm(self, name: str) -> ServedRoute:
         match = _ROUTELLM_NAME.match(name)
@@ -138,6 +146,7 @@ def load_routes(
     *,
     routers: Mapping[str, Router] | None = None,
     environment: Mapping[str, str] = os.environ,
+    previous: Routes | None = None,
 ) -> Routes:
     """Load every router, read every key, settle every threshold.
 
@@ -146,6 +155,7 @@ def load_routes(
         pool: the connections that all clients share.
         routers: fitted routers by the name that the configuration's routes use, instead of folders.
         environment: where the keys are looked up.
+        previous: routes whose routers are used again where their files have not changed.
 
     Raises:
         ConfigError: a key's variable is not set, or a router cannot be loaded or has no calibration to read
@@ -153,11 +163,15 @@ def load_routes(
     """
     models = {name: _upstream_model(model, config, pool, environment) for name, model in config.models.items()}
     loaded: dict[str, LoadedRouter] = {}
+    before = {served.router.source: served.router for served in previous.routes.values()} if previous else {}
     routes = {}
     for name, route in config.routes.items():
         if route.router not in loaded:
             given = (routers or {}).get(route.router)
-            loaded[route.router] = _load_router(route, given, limit_s=config.server.routing_limit_s)
+            source = _source(route, given, config.server.routing_limit_s)
+            loaded[route.router] = before.get(source) or _load_router(
+                route, given, source, limit_s=config.server.routing_limit_s
+            )
         router = loaded[route.router]
         policy = Policy(route.pair, _threshold(route, router.calibration), route=name)
         routes[name] = ServedRoute(
@@ -220,7 +234,19 @@ def _litellm_client(model: ModelConfig, base_url: str, key: str | None, config: 
         raise ConfigError(f"[models.{model.name}]: {error}") from error
 
 
-def _load_router(route: RouteConfig, given: Router | None, *, limit_s: float) -> LoadedRouter:
+def _source(route: RouteConfig, given: Router | None, limit_s: float) -> object:
+    """The router itself, or its folder's files with their sizes and times."""
+    if given is not None:
+        return id(given), limit_s
+    try:
+        folder = router_folder(route.router)
+        files = sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in folder.iterdir())
+    except (OSError, TurnoutError):
+        return object()  # loading it will say what is wrong
+    return str(folder), tuple(files), limit_s
+
+
+def _load_router(route: RouteConfig, given: Router | None, source: object, *, limit_s: float) -> LoadedRouter:
     calibration = None
     router = given
     if router is None:
@@ -231,7 +257,7 @@ def _load_router(route: RouteConfig, given: Router | None, *, limit_s: float) ->
         router, calibration = loaded.router, loaded.calibration
     names = frozenset({Path(route.router).name, router.name})
     scorer = make_scorer(router, name=Path(route.router).name, limit_s=limit_s)
-    return LoadedRouter(router, calibration, scorer, names)
+    return LoadedRouter(router, calibration, scorer, source, names)
 
 
 def _threshold(route: RouteConfig, calibration: Calibration | None) -> float:

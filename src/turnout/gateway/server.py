@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from types import FrameType
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from turnout.errors import ConfigError
+from turnout.config import Config
+from turnout.errors import ConfigError, TurnoutError
 from turnout.gateway.app import Gateway
 
 DRAIN_S = 30
 """How long requests under way may take to end once the server is told to stop."""
+
+_logger = logging.getLogger(__name__)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -76,9 +82,24 @@ class OneWriteProtocol(HttpToolsProtocol):
         super().connection_made(OneWriteTransport(transport))  # type: ignore[arg-type]
 
 
-def server(app: Gateway) -> uvicorn.Server:
-    """A uvicorn server for the gateway; `await server.serve(sockets=[...])` inside a running loop."""
-    return uvicorn.Server(_server_config(app))
+class _Server(uvicorn.Server):
+    """A server that says that it is not ready before it stops listening."""
+
+    def __init__(self, app: Gateway) -> None:
+        super().__init__(_server_config(app))
+        self._app = app
+        self._loop = asyncio.get_running_loop()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop, once whoever balances the load has had `drain_delay_s` to notice; at once if told again."""
+        delay_s = self._app.config.server.drain_delay_s
+        if delay_s <= 0 or self._app.draining:
+            self._app.draining = True
+            super().handle_exit(sig, frame)
+            return
+        self._app.draining = True
+        # A signal arrives between any two instructions; the loop is told in a way that allows that.
+        self._loop.call_soon_threadsafe(self._loop.call_later, delay_s, super().handle_exit, sig, frame)
 
 
 def _server_config(app: Gateway) -> uvicorn.Config:
@@ -140,18 +161,64 @@ async def _until_started(guest: uvicorn.Server, serving: asyncio.Task[None]) -> 
         await asyncio.sleep(0.001)
 
 
-def run(app: Gateway, opened: socket.socket) -> None:
+def run(
+    app: Gateway,
+    opened: socket.socket,
+    *,
+    read_config: Callable[[], Config] | None = None,
+    lifeline: int | None = None,
+) -> None:
     """Serve until SIGINT or SIGTERM, then let the requests under way end and write the ledger.
+
+    Args:
+        app: the gateway.
+        opened: where it listens.
+        read_config: gives the configuration that SIGHUP takes up.
+        lifeline: a pipe whose end means the same as SIGTERM.
 
     Raises:
         LedgerError: the ledger cannot be opened.
     """
-    serving = _start_and_serve(app, server(app), opened)
     with opened:
         if sys.platform == "win32":
-            asyncio.run(serving)
+            asyncio.run(_serve(app, opened, read_config, lifeline))
             return
         import uvloop
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serving)
+            runner.run(_serve(app, opened, read_config, lifeline))
+
+
+async def _serve(
+    app: Gateway, opened: socket.socket, read_config: Callable[[], Config] | None, lifeline: int | None
+) -> None:
+    server = _Server(app)
+    loop = asyncio.get_running_loop()
+    reloads: set[asyncio.Task[None]] = set()
+    if read_config is not None and sys.platform != "win32":
+
+        def reload() -> None:
+            task = loop.create_task(_reload(app, read_config))
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
+
+        loop.add_signal_handler(signal.SIGHUP, reload)
+    if lifeline is not None:
+
+        def cut() -> None:
+            loop.remove_reader(lifeline)
+            server.should_exit = True
+
+        loop.add_reader(lifeline, cut)
+    await _start_and_serve(app, server, opened)
+
+
+async def _reload(app: Gateway, read_config: Callable[[], Config]) -> None:
+    try:
+        await app.reload(await asyncio.to_thread(read_config))
+    except TurnoutError as error:
+        app.counters.reloads_refused += 1
+        _logger.error("%s The old configuration stays.", error)
+    except Exception:
+        app.counters.reloads_refused += 1
+        _logger.exception("The configuration could not be read anew. The old one stays.")
