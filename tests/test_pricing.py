@@ -46,3 +46,12 @@ def test_cached_input_has_its_own_price() -> None:
     assert Price(2.0, 8.0).cost_usd(1_000_000, 0, cached_input_tokens=400_000) == 2.0
     with pytest.raises(InvalidValueError, match="usd_per_million_cached_input_tokens"):
         Price(2.0, 8.0, usd_per_million_cached_input_tokens=2.5)
+
+
+def test_writing_to_a_prompt_cache_has_its_own_price() -> None:
+    price = Price(2.0, 8.0, usd_per_million_cached_input_tokens=0.5, usd_per_million_cache_write_tokens=2.5)
+    cost = price.cost_usd(1_000_000, 0, cached_input_tokens=400_000, cache_write_tokens=100_000)
+    assert cost == pytest.approx(0.5 * 2.0 + 0.4 * 0.5 + 0.1 * 2.5)
+    assert Price(2.0, 8.0).cost_usd(1_000_000, 0, cache_write_tokens=400_000) == 2.0
+    with pytest.raises(InvalidValueError, match="usd_per_million_cache_write_tokens"):
+        Price(2.0, 8.0, usd_per_million_cache_write_tokens=-1.0)

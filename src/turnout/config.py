@@ -576,14 +576,15 @@ def _price(table: _Table) -> Price | None:
     keys = ("usd_per_million_input_tokens", "usd_per_million_output_tokens")
     values = [table.take(key, float) for key in keys]
     cached = table.take("usd_per_million_cached_input_tokens", float)
-    if values[0] is None and values[1] is None and cached is None:
+    cache_write = table.take("usd_per_million_cache_write_tokens", float)
+    if all(value is None for value in (*values, cached, cache_write)):
         return None
     for key, value in zip(keys, values, strict=True):
         if value is None:
             raise ConfigError(f"{table.where}: {key} is missing: a price needs both.")
     usd_in, usd_out = cast("list[float]", values)
     try:
-        return Price(usd_in, usd_out, cached)
+        return Price(usd_in, usd_out, cached, cache_write)
     except InvalidValueError as error:
         raise ConfigError(f"{table.where}: {error}") from error
 

@@ -42,6 +42,8 @@ class Price:
     usd_per_million_output_tokens: float
     usd_per_million_cached_input_tokens: float | None = None
     """Of input that is read from a prompt cache; None if that costs what all input costs."""
+    usd_per_million_cache_write_tokens: float | None = None
+    """Of input that is written to a prompt cache, which some providers charge more for; None as above."""
 
     def __post_init__(self) -> None:
         cached = self.usd_per_million_cached_input_tokens
@@ -50,23 +52,32 @@ class Price:
                 "usd_per_million_cached_input_tokens must be from 0 to usd_per_million_input_tokens "
                 f"({self.usd_per_million_input_tokens:g}), got {cached}."
             )
-        for name in ("usd_per_million_input_tokens", "usd_per_million_output_tokens"):
+        names = ["usd_per_million_input_tokens", "usd_per_million_output_tokens"]
+        if self.usd_per_million_cache_write_tokens is not None:
+            names.append("usd_per_million_cache_write_tokens")
+        for name in names:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise InvalidValueError(f"{name} must be a number of dollars, at least 0, got {value}.")
 
-    def cost_usd(self, input_tokens: int, output_tokens: int, *, cached_input_tokens: int = 0) -> float:
+    def cost_usd(
+        self, input_tokens: int, output_tokens: int, *, cached_input_tokens: int = 0, cache_write_tokens: int = 0
+    ) -> float:
         """US dollars for one call that read and wrote this many tokens.
 
         Args:
             input_tokens: all that was read.
             output_tokens: all that was written.
             cached_input_tokens: how many of those read came from a prompt cache.
+            cache_write_tokens: how many of those read went into one.
         """
         usd = input_tokens * self.usd_per_million_input_tokens + output_tokens * self.usd_per_million_output_tokens
         if cached_input_tokens and self.usd_per_million_cached_input_tokens is not None:
             discount = self.usd_per_million_input_tokens - self.usd_per_million_cached_input_tokens
             usd -= min(cached_input_tokens, input_tokens) * discount
+        if cache_write_tokens and self.usd_per_million_cache_write_tokens is not None:
+            surcharge = self.usd_per_million_cache_write_tokens - self.usd_per_million_input_tokens
+            usd += min(cache_write_tokens, input_tokens) * surcharge
         return usd / _ONE_MILLION
 
     def average_query_usd(self) -> float:

@@ -415,6 +415,20 @@ async def test_what_a_stream_cost_is_booked_though_it_broke_off(
     assert (entry.input_tokens, entry.output_tokens) == (18, 1)
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_what_a_prompt_cache_took_and_gave_has_its_own_price(
+    provider: Provider, start: Start, stream: bool
+) -> None:
+    prices = {"usd_per_million_cached_input_tokens": 1.0, "usd_per_million_cache_write_tokens": 12.5}
+    model = {"base_url": provider.base_url, "protocol": "anthropic", **PRICE, **prices}
+    gateway = await start(models={"claude": model}, routes={})
+    provider.default = answering("anthropic", "text", stream=stream)
+    await gateway.post({"model": "claude", "messages": [{"role": "user", "content": "Hi"}], "stream": stream})
+    (entry,) = await gateway.entries()
+    # Of 18 tokens read, 5 came from the cache and 3 went into it.
+    assert entry.cost_usd == pytest.approx((10 * 10 + 5 * 1.0 + 3 * 12.5 + 19 * 30) / 1e6)
+
+
 async def test_leaving_a_translated_stream_stops_the_provider(
     provider: Provider, gateway: RunningGateway, anthropic: AsyncAnthropic
 ) -> None:

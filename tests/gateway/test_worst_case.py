@@ -44,6 +44,13 @@ def test_a_model_without_a_price_costs_nothing() -> None:
     assert worst_case(OPENAI_CHAT.parse(raw), FREE).usd == 0
 
 
+@pytest.mark.parametrize(("cache_write", "usd_per_million"), [(12.5, 12.5), (5.0, 10.0), (None, 10.0)])
+def test_all_of_the_input_may_go_into_a_prompt_cache(cache_write: float | None, usd_per_million: float) -> None:
+    model = ModelConfig("m", "http://a", price=Price(10, 30, usd_per_million_cache_write_tokens=cache_write))
+    worst = worst_case(OPENAI_EMBEDDINGS.parse(b'{"model": "m", "input": "Hi"}'), model)
+    assert worst.usd == pytest.approx(worst.input_tokens * usd_per_million / 1e6)
+
+
 def test_embeddings_write_nothing() -> None:
     assert worst_case(OPENAI_EMBEDDINGS.parse(b'{"model": "m", "input": "Hi"}'), CAPPED).output_tokens == 0
 

@@ -95,8 +95,11 @@ def _between(start: float | None, end: float | None) -> float | None:
 
 
 def _cost_usd(price: Price | None, usage: Usage | None) -> float | None:
-    return (
-        None
-        if price is None or usage is None
-        else price.cost_usd(usage.input_tokens, usage.output_tokens, cached_input_tokens=usage.cache_read_tokens)
+    if price is None or usage is None:
+        return None
+    return price.cost_usd(
+        usage.input_tokens,
+        usage.output_tokens,
+        cached_input_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
     )

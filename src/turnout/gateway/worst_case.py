@@ -48,7 +48,12 @@ def worst_case(request: ModelRequest, model: ModelConfig) -> WorstCase:
     if allowed is None:
         allowed = model.max_output_tokens or DEFAULT_OUTPUT_TOKENS
     output_tokens = allowed * (answers if type(answers) is int and answers > 0 else 1)
-    usd = model.price.cost_usd(input_tokens, output_tokens) if model.price else 0.0
+    usd = 0.0
+    if model.price is not None:
+        # All of it may go into a prompt cache, where that costs more than reading.
+        cache_write = model.price.usd_per_million_cache_write_tokens or 0.0
+        written = input_tokens if cache_write > model.price.usd_per_million_input_tokens else 0
+        usd = model.price.cost_usd(input_tokens, output_tokens, cache_write_tokens=written)
     return WorstCase(input_tokens, output_tokens, usd)
 
 
