@@ -6,6 +6,8 @@ from turnout.compat.routellm import Controller, read_config
 from turnout.compat.routellm.model_names import PROVIDERS, address_of
 from turnout.errors import ConfigError, InvalidValueError, MissingExtraError
 
+pytest.importorskip("yaml")
+
 EXAMPLE = """
 sw_ranking:
     arena_battle_datasets:

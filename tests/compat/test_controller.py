@@ -169,6 +169,22 @@ async def test_the_last_message_alone_is_routed_by(controller, provider):
     assert expected[0] != expected[1]
 
 
+@pytest.mark.parametrize(
+    ("message", "prompt"),
+    [
+        ({"role": "user", "content": "x" * 5_000}, "x" * 5_000),
+        ({"role": "tool", "content": "42"}, "42"),
+        ({"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image_url"}]}, "a"),
+        ({"role": "assistant", "content": None}, ""),
+    ],
+)
+async def test_the_last_message_is_read_whole_whoever_wrote_it(controller, provider, monkeypatch, message, prompt):
+    seen = []
+    monkeypatch.setattr(controller, "route", lambda text, *_: seen.append(text) or PAIR["strong_model"])
+    await controller.acompletion(model="router-mf-0.5", messages=[*HELLO, message])
+    assert seen == [prompt]
+
+
 async def test_another_address_and_key_hold_for_both_models(mf_folder, provider):
     client = Controller(
         routers=["random"],

@@ -1,11 +1,12 @@
 import sys
 
-import pyarrow
-import pyarrow.parquet
 import pytest
 
 from turnout.data.parquet import read_parquet
 from turnout.errors import DataError, MissingExtraError
+
+pyarrow = pytest.importorskip("pyarrow")
+pytest.importorskip("pyarrow.parquet")
 
 
 def test_rows_come_with_their_numbers(tmp_path):

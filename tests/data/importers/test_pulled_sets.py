@@ -2,8 +2,6 @@
 
 import json
 
-import pyarrow
-import pyarrow.parquet
 import pytest
 
 from turnout import registry
@@ -12,6 +10,9 @@ from turnout.data.grading import load_grader
 from turnout.data.importers.source import Reading
 from turnout.data.questions import read_questions
 from turnout.errors import DataError, InvalidValueError
+
+pyarrow = pytest.importorskip("pyarrow")
+pytest.importorskip("pyarrow.parquet")
 
 
 def parquet(path, rows):

@@ -23,7 +23,6 @@ from turnout.compat.routellm.configuration import GPT_4_AUGMENTED_CONFIG, Router
 from turnout.compat.routellm.model_names import address_of
 from turnout.errors import InvalidValueError
 from turnout.policy import Policy
-from turnout.query import query_by
 from turnout.routers.base import Router, predict_for_pair
 from turnout.types import FloatArray, ModelPair
 
@@ -134,8 +133,7 @@ class Controller:
         return Answer(await self._calls.arun(_ask(client, body)))
 
     def _choose(self, messages: Sequence[Mapping[str, Any]], router: str, threshold: float) -> str:
-        # The last message alone, as RouteLLM does.
-        chosen = self.route(query_by("last", messages[-1:], strip=False), router, threshold)
+        chosen = self.route(_prompt(messages[-1]), router, threshold)
         self.model_counts[router][chosen] += 1
         return chosen
 
@@ -189,6 +187,15 @@ def _body(request: Mapping[str, Any]) -> tuple[dict[str, Any], TimeLimits | None
     timeout = body.pop("timeout", None)
     limits = None if timeout is None else TimeLimits(first_byte_s=float(timeout), whole_s=float(timeout))
     return body, limits
+
+
+def _prompt(message: Mapping[str, Any]) -> str:
+    """The text of the last message, whoever wrote it and however long it is: what RouteLLM reads."""
+    content = message.get("content")
+    if isinstance(content, list):
+        texts = (part.get("text") for part in content if isinstance(part, Mapping))
+        return "\n".join(text for text in texts if isinstance(text, str))
+    return content if isinstance(content, str) else ""
 
 
 async def _ask(client: ChatClient, body: Mapping[str, Any]) -> dict[str, Any]:
