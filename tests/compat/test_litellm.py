@@ -122,8 +122,9 @@ async def test_the_hook_puts_the_models_name_in_place_of_the_routes(compat: Any)
 
 async def test_the_hook_weighs_the_whole_request_and_says_why(compat: Any) -> None:
     hook = compat.TurnoutHook(config(), routers=routers())
-    request = {"proxy_server_request": {"headers": {"x-session": "s", "odd": 3, "ä": "ö"}}, "metadata": {"mine": 1}}
-    data = await call(hook, model="auto", messages=EASY, tools=TOOLS, litellm_logging_obj=object(), **request)
+    data = await call(
+        hook, model="auto", messages=EASY, tools=TOOLS, metadata={"mine": 1}, litellm_logging_obj=object()
+    )
     assert (data["model"], data["metadata"]["mine"]) == ("big", 1)
     headers = await hook.async_post_call_response_headers_hook(data, None, None)
     assert headers["x-turnout-reason"] == "'small' takes no tools"

@@ -17,6 +17,7 @@ from turnout.gateway.deciding import DECISION_ONLY, Decider
 from turnout.gateway.errors import RequestError
 from turnout.gateway.keyed_access import WEAK_ONLY
 from turnout.gateway.keys import Limits, create_key
+from turnout.gateway.openapi import DESCRIPTION
 from turnout.gateway.reading import savings
 from turnout.gateway.schema import open_ledger
 
@@ -180,8 +181,17 @@ async def test_a_program_decides_without_a_server_or_a_providers_key(decider: De
 
 
 async def test_a_programs_request_is_weighed_as_a_whole(decider: Decider) -> None:
-    choice = await decider.decide({"model": "auto", "messages": EASY, "max_tokens": 5_000}, {"X-Session": "s"})
+    choice = await decider.decide({"model": "auto", "messages": EASY, "max_tokens": 5_000})
     assert (choice.model.name, choice.reason) == ("big", "'small' has too small a context window")
     with pytest.raises(RequestError, match="does not exist here"):
         await decider.decide({"model": "nothing", "messages": EASY})
     decider.close()
+
+
+async def test_the_answer_is_what_the_description_says(provider: Provider, start: Start) -> None:
+    gateway = await start()
+    described = DESCRIPTION["paths"]["/v1/route"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+    _, _, answer = await decide(gateway, model="auto", messages=HARD)
+    assert sorted(answer) == sorted(described["required"])
+    cost = described["properties"]["worst_case"]["additionalProperties"]
+    assert sorted(answer["worst_case"]["big"]) == sorted(cost["required"])

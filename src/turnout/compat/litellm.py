@@ -67,7 +67,7 @@ class TurnoutHook(CustomLogger):  # type: ignore[misc]
     ) -> dict[str, Any]:
         """The request with the chosen model's name."""
         if self._decisions.are_for(data.get("model"), data):
-            choice = await self._decisions.choose(data, _headers(data))
+            choice = await self._decisions.choose(data)
             data["model"] = choice.model.name
             place = next((name for name in _METADATA if isinstance(data.get(name), dict)), "metadata")
             data.setdefault(place, {})["turnout"] = {
@@ -113,7 +113,7 @@ class TurnoutStrategy(CustomRoutingStrategyBase):  # type: ignore[misc]
         """A deployment of the chosen model."""
         body = _body(model, messages, input, request_kwargs)
         if self._decisions.are_for(model, body):
-            model = (await self._decisions.choose(body, _headers(request_kwargs))).model.name
+            model = (await self._decisions.choose(body)).model.name
         return await self._pick_async(
             model, *args, messages=messages, input=input, request_kwargs=request_kwargs, **more
         )
@@ -124,7 +124,7 @@ class TurnoutStrategy(CustomRoutingStrategyBase):  # type: ignore[misc]
         """The same for calls that wait."""
         body = _body(model, messages, input, request_kwargs)
         if self._decisions.are_for(model, body):
-            model = self._decisions.choose_now(body, _headers(request_kwargs)).model.name
+            model = self._decisions.choose_now(body).model.name
         return self._pick(model, *args, messages=messages, input=input, request_kwargs=request_kwargs, **more)
 
 
@@ -141,21 +141,21 @@ class _Decisions:
         """Whether a request asks for a route, with something to route by."""
         return model in self.config.routes and (body.get("messages") is not None or body.get("input") is not None)
 
-    async def choose(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> Choice:
+    async def choose(self, body: Mapping[str, Any]) -> Choice:
         try:
-            return await asyncio.wrap_future(self._begin(body, headers))
+            return await asyncio.wrap_future(self._begin(body))
         except RequestError as error:
             raise _refusal(error, body) from error
 
-    def choose_now(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> Choice:
+    def choose_now(self, body: Mapping[str, Any]) -> Choice:
         try:
-            return self._begin(body, headers).result()
+            return self._begin(body).result()
         except RequestError as error:
             raise _refusal(error, body) from error
 
-    def _begin(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> Future[Choice]:
+    def _begin(self, body: Mapping[str, Any]) -> Future[Choice]:
         weighed = {name: body[name] for name in ("model", *_WEIGHED) if body.get(name) is not None}
-        return asyncio.run_coroutine_threadsafe(self._decider.decide(weighed, headers), self._running())
+        return asyncio.run_coroutine_threadsafe(self._decider.decide(weighed), self._running())
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._starting:
@@ -168,17 +168,6 @@ class _Decisions:
 def _body(model: str, messages: Any, input: Any, request_kwargs: Any) -> dict[str, Any]:
     given = {"messages": messages} if messages is not None else {"input": input}
     return {**(request_kwargs or {}), "model": model, **given}
-
-
-def _headers(data: Any) -> dict[str, str]:
-    """The client's headers, where LiteLLM's proxy tells them; sessions are known by them."""
-    request = data.get("proxy_server_request") if isinstance(data, dict) else None
-    headers = request.get("headers") if isinstance(request, dict) else None
-    return {
-        name: value
-        for name, value in (headers.items() if isinstance(headers, dict) else ())
-        if isinstance(name, str) and isinstance(value, str) and (name + value).isascii()
-    }
 
 
 def _refusal(error: RequestError, body: Mapping[str, Any]) -> Exception:

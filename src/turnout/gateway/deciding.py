@@ -93,9 +93,9 @@ def decision_object(account: Account) -> dict[str, Any]:
 
 
 class Decider:
-    """Decides in this process as the gateway of the same configuration would. It calls nothing and records nothing.
+    """Decides in this process as the gateway of the same configuration would for a conversation new to it.
 
-    Use it on one event loop.
+    It calls nothing, records nothing and remembers no conversation. Use it on one event loop.
     """
 
     def __init__(self, routes: Routes, counters: Counters | None = None) -> None:
@@ -118,22 +118,17 @@ class Decider:
         pool = ConnectionPool(max_connections=1)
         return cls(load_routes(config, pool, routers=routers, environment={}))
 
-    async def decide(self, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Choice:
+    async def decide(self, body: Mapping[str, Any]) -> Choice:
         """The choice for a request.
 
         Args:
             body: of a chat completion (`model`, `messages`, …) or of a response (`model`, `input`, …).
-            headers: the client's.
 
         Raises:
             RequestError: there is no such route, the body is none, or no model of the route can take it.
         """
         request = DECISION_ONLY.parse(orjson.dumps(body, default=str))
-        scope = {
-            "type": "http",
-            "headers": [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()],
-        }
-        return await self._chooser.choose(self.routes.find(request.model), request, scope)
+        return await self._chooser.choose(self.routes.find(request.model), request, {"type": "http", "headers": []})
 
     def close(self) -> None:
         """Stop the routers' threads."""

@@ -16,8 +16,8 @@ _EVENT = {"type": "object", "required": ["data"], "properties": {"event": _TEXT,
 _COUNT = {"type": "integer", "minimum": 0}
 _MODEL = {"type": "string", "minLength": 1, "description": "A route, or a model's own name."}
 _STREAM = {"type": ["boolean", "null"], "description": "Whether the answer comes as server-sent events."}
-_INPUT = {"anyOf": [_TEXT, {"type": "array", "items": _OBJECT}]}
 _MESSAGES = {"type": "array", "minItems": 1, "items": _OBJECT}
+_INPUT = {"anyOf": [_TEXT, {"type": "array", "items": _OBJECT}]}
 
 
 def _body(required: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -59,6 +59,23 @@ def _exactly(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "required": list(properties), "properties": properties}
 
 
+_WORST_CASE = _exactly(input_tokens=_COUNT, output_tokens=_COUNT, cost_usd={"type": ["number", "null"]})
+_DECISION = _exactly(
+    object={"const": "turnout.decision"},
+    decision_id=_TEXT,
+    route=_TEXT,
+    model=_TEXT,
+    side={"enum": ["strong", "weak", None], "description": "null where a model was asked for by its own name."},
+    win_rate={"type": ["number", "null"], "minimum": 0, "maximum": 1},
+    threshold={"type": ["number", "null"]},
+    reason=_TEXT,
+    worst_case={
+        "type": "object",
+        "additionalProperties": _WORST_CASE,
+        "description": "By model, the most that it is thought to read, write and cost.",
+    },
+)
+
 DESCRIPTION: dict[str, Any] = {
     "openapi": "3.1.0",
     "info": {
@@ -81,10 +98,7 @@ DESCRIPTION: dict[str, Any] = {
                 "responses",
                 "OpenAI's responses",
                 _answer("A response, or its events.", _OBJECT, streamed=True),
-                requestBody=_body(
-                    {"model": _MODEL},
-                    {"input": _INPUT, "stream": _STREAM},
-                ),
+                requestBody=_body({"model": _MODEL}, {"input": _INPUT, "stream": _STREAM}),
             )
         },
         "/v1/embeddings": {
@@ -132,6 +146,26 @@ DESCRIPTION: dict[str, Any] = {
                     score={"type": "number", "minimum": 0, "maximum": 1},
                     preferred={"type": "string", "description": "A model's name."},
                 ),
+            )
+        },
+        "/v1/route": {
+            "post": _operation(
+                "route",
+                "Where a request would go; nothing is called",
+                _answer("The decision.", _DECISION),
+                requestBody={
+                    "required": True,
+                    "content": {
+                        "application/json": {
+                            "schema": {
+                                "type": "object",
+                                "required": ["model"],
+                                "properties": {"model": _MODEL, "messages": _MESSAGES, "input": _INPUT},
+                                "anyOf": [{"required": ["messages"]}, {"required": ["input"]}],
+                            }
+                        }
+                    },
+                },
             )
         },
         "/v1/models": {
