@@ -129,7 +129,12 @@ async def test_the_hook_weighs_the_whole_request_and_says_why(compat: Any) -> No
     headers = await hook.async_post_call_response_headers_hook(data, None, None)
     assert headers["x-turnout-reason"] == "'small' takes no tools"
     assert (headers["x-turnout-route"], headers["x-turnout-model"]) == ("auto", "big")
-    assert await hook.async_post_call_response_headers_hook({"metadata": {}}, None, None) is None
+
+
+async def test_what_a_client_calls_turnouts_does_not_become_a_header(compat: Any) -> None:
+    hook = compat.TurnoutHook(config(), routers=routers())
+    data = await call(hook, model="small", messages=HARD, metadata={"turnout": {"set-cookie": "theirs"}})
+    assert await hook.async_post_call_response_headers_hook(data, None, None) is None
 
 
 async def test_what_no_model_can_take_is_a_bad_request(compat: Any) -> None:

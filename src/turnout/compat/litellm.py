@@ -66,6 +66,9 @@ class TurnoutHook(CustomLogger):  # type: ignore[misc]
         self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str
     ) -> dict[str, Any]:
         """The request with the chosen model's name."""
+        for name in _METADATA:
+            if isinstance(data.get(name), dict):
+                data[name].pop("turnout", None)  # a client's own must not become headers
         if self._decisions.are_for(data.get("model"), data):
             choice = await self._decisions.choose(data)
             data["model"] = choice.model.name

@@ -16,8 +16,8 @@ _EVENT = {"type": "object", "required": ["data"], "properties": {"event": _TEXT,
 _COUNT = {"type": "integer", "minimum": 0}
 _MODEL = {"type": "string", "minLength": 1, "description": "A route, or a model's own name."}
 _STREAM = {"type": ["boolean", "null"], "description": "Whether the answer comes as server-sent events."}
-_MESSAGES = {"type": "array", "minItems": 1, "items": _OBJECT}
 _INPUT = {"anyOf": [_TEXT, {"type": "array", "items": _OBJECT}]}
+_MESSAGES = {"type": "array", "minItems": 1, "items": _OBJECT}
 
 
 def _body(required: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -98,7 +98,10 @@ DESCRIPTION: dict[str, Any] = {
                 "responses",
                 "OpenAI's responses",
                 _answer("A response, or its events.", _OBJECT, streamed=True),
-                requestBody=_body({"model": _MODEL}, {"input": _INPUT, "stream": _STREAM}),
+                requestBody=_body(
+                    {"model": _MODEL},
+                    {"input": _INPUT, "stream": _STREAM},
+                ),
             )
         },
         "/v1/embeddings": {
@@ -131,7 +134,7 @@ DESCRIPTION: dict[str, Any] = {
             "post": _operation(
                 "route",
                 "The decision alone: nothing is called",
-                _answer("What would be called, why, and what it would cost at most.", _OBJECT),
+                _answer("What would be called, why, and what it would cost at most.", _DECISION),
                 requestBody=_body({"model": _MODEL}, {"messages": _MESSAGES, "input": _INPUT}),
             )
         },
@@ -146,26 +149,6 @@ DESCRIPTION: dict[str, Any] = {
                     score={"type": "number", "minimum": 0, "maximum": 1},
                     preferred={"type": "string", "description": "A model's name."},
                 ),
-            )
-        },
-        "/v1/route": {
-            "post": _operation(
-                "route",
-                "Where a request would go; nothing is called",
-                _answer("The decision.", _DECISION),
-                requestBody={
-                    "required": True,
-                    "content": {
-                        "application/json": {
-                            "schema": {
-                                "type": "object",
-                                "required": ["model"],
-                                "properties": {"model": _MODEL, "messages": _MESSAGES, "input": _INPUT},
-                                "anyOf": [{"required": ["messages"]}, {"required": ["input"]}],
-                            }
-                        }
-                    },
-                },
             )
         },
         "/v1/models": {
