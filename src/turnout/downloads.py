@@ -266,7 +266,6 @@ class _Download:
         """Check what has arrived, and give it its name."""
         sha256, size = sha256_of(self.part), self._arrived()
         vouched_by = self._vouch(sha256, size)
-        self.progress(0)
         with self.part.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(self.part, self.target)

@@ -3,7 +3,7 @@ import json
 import pytest
 from hub_server import Blob, HubServer, sha256
 
-from turnout.cli import pull
+from turnout.cli import benchmark_data, pull
 from turnout.data import remote_sets
 from turnout.data.remote_sets import RemoteFile, RemoteSet, Repository
 
@@ -80,3 +80,16 @@ def test_no_name_is_answered_with_the_way_to_the_list(run, hub):
     code, _, err = run("data", "pull")
     assert code == 2
     assert "--list" in err
+
+
+def test_a_benchmark_without_a_folder_takes_what_was_pulled(run, hub, monkeypatch, tmp_path):
+    monkeypatch.setattr(benchmark_data, "OUTCOMES", TINY)
+    code, _, err = run("evaluate", "random", "--benchmark", "mmlu")
+    assert code == 2
+    assert "needs --data DIR" in err
+    assert "turnout data pull tiny" in err
+    run("data", "pull", "tiny")
+    code, _, err = run("evaluate", "random", "--benchmark", "mmlu")
+    assert code == 2
+    assert f"{tmp_path / 'data' / 'tiny'}: holds no folder mmlu/" in err
+    assert benchmark_data.benchmark_folder(tmp_path) == tmp_path

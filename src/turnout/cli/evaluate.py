@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from turnout import registry
+from turnout.cli.benchmark_data import benchmark_folder
 from turnout.cli.settings import parse_settings, set_option
 from turnout.errors import InvalidValueError
 from turnout.types import JSON, ModelPair
@@ -28,7 +29,9 @@ FILE = click.Path(path_type=Path)
 @click.command(epilog="Example: turnout evaluate my-router random --benchmark mmlu --data outcomes/ --plot curves.png")
 @click.argument("routers", nargs=-1, required=True)
 @click.option("--benchmark", "benchmarks", multiple=True, help="Such as mmlu, gsm8k, mt-bench; may be given again.")
-@click.option("--data", "data_dir", type=FILE, help="The folder with the benchmarks' outcomes.")
+@click.option(
+    "--data", "data_dir", type=FILE, help="The folder with the benchmarks' outcomes; by default those pulled."
+)
 @click.option("--outcomes", "outcomes_path", type=FILE, help="Your own outcomes (JSON Lines) instead of a benchmark.")
 @click.option("--pair", "pair_text", metavar="STRONG,WEAK", help="The two models; by default the benchmark's own.")
 @click.option("--golden-labels", type=int, metavar="N", help="Train on N random questions, test on the others.")
@@ -150,9 +153,8 @@ def load_tables(
             raise InvalidValueError("--outcomes needs --pair STRONG,WEAK: which two models are to be compared.")
         return [PairTable.of_file(outcomes_path, pair)]
     declared = [load_benchmark(name) for name in benchmarks]
-    if data_dir is None:
-        raise InvalidValueError("--benchmark needs --data DIR: the folder with the benchmark's outcomes.")
-    return [PairTable.of_benchmark(benchmark, data_dir, pair) for benchmark in declared]
+    folder = benchmark_folder(data_dir)
+    return [PairTable.of_benchmark(benchmark, folder, pair) for benchmark in declared]
 
 
 def _without_met_queries(table: PairTable, training: tuple[Path, ...]) -> PairTable:

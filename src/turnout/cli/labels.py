@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from turnout.cli.asking import AskingOptions, asking_options, beside
+from turnout.cli.benchmark_data import benchmark_folder
 from turnout.data.jsonl import write_jsonl
 from turnout.errors import EmptyDataError, InvalidValueError
 from turnout.types import JSON, ModelPair
@@ -187,10 +188,9 @@ def _benchmark(name: str, data_dir: Path | None, pair: ModelPair | None) -> tupl
     from turnout.evaluation.benchmarks.base import load_benchmark
 
     benchmark = load_benchmark(name)
-    if data_dir is None:
-        raise InvalidValueError("--benchmark needs --data DIR: the folder with the benchmark's outcomes.")
+    folder = benchmark_folder(data_dir)
     low, high = benchmark.scale
-    return Graded(benchmark.load(data_dir), {}), pair or benchmark.pair, high - low
+    return Graded(benchmark.load(folder), {}), pair or benchmark.pair, high - low
 
 
 def _graded(questions: Path | None, answers: Path | None, grader: str | None) -> Graded:
