@@ -68,7 +68,10 @@ async def test_a_key_opens_by_either_header(provider: Provider, start: Start, ma
     assert (await ask(gateway, text))[0] == 200
     status, _, _ = await gateway.post({"model": "auto", "messages": EASY}, headers={"x-api-key": text})
     assert status == 200
-    assert {entry.key_id for entry in await gateway.entries(2)} == {key.id}
+    both = {"x-api-key": text, "Authorization": "Bearer of-something-else"}
+    status, _, _ = await gateway.post({"model": "auto", "messages": EASY}, headers=both)
+    assert status == 200
+    assert {entry.key_id for entry in await gateway.entries(3)} == {key.id}
 
 
 async def test_strangers_are_refused_before_their_body_is_read(

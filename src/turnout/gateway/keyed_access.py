@@ -63,11 +63,11 @@ class KeyedAccess:
     def authenticate(self, scope: Scope) -> Caller:
         """The holder of the key in `Authorization: Bearer` or `x-api-key`."""
         presented = _presented(scope)
-        key = self._ring.find(presented) if presented else None
-        if key is not None:
-            return Caller(key.id, key)
+        for text in presented:
+            if (key := self._ring.find(text)) is not None:
+                return Caller(key.id, key)
         if self.asks_for_keys:
-            raise _no_key(given=presented is not None)
+            raise _no_key(given=bool(presented))
         return ANYONE
 
     def admit(self, caller: Caller, request: ModelRequest) -> None:
@@ -147,14 +147,18 @@ class KeyedAccess:
             await self._budgets.report()
 
 
-def _presented(scope: Scope) -> str | None:
+def _presented(scope: Scope) -> list[str]:
+    """What may be keys: some clients send one of another kind beside ours."""
+    found = []
     bearer = header(scope, b"authorization")
     if bearer is not None:
         scheme, _, value = bearer.decode("latin-1").partition(" ")
         if scheme.lower() == "bearer":
-            return value.strip()
+            found.append(value.strip())
     plain = header(scope, b"x-api-key")
-    return None if plain is None else plain.decode("latin-1").strip()
+    if plain is not None:
+        found.append(plain.decode("latin-1").strip())
+    return found
 
 
 def _counted(limits: Limits, worst: WorstCase) -> list[Demand]:
