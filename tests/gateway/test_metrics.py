@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from running_gateway import RunningGateway, Start
 from scripted_provider import CLIENT_KEY, Provider, hang_up, plain
 
-from turnout.gateway.metrics import Registry, only
+from turnout.gateway.metrics import Registry, only, render
 
 EASY = [{"role": "user", "content": "an easy one"}]
 HARD = [{"role": "user", "content": "a hard one"}]
@@ -38,7 +38,7 @@ def test_what_is_written_is_what_prometheus_reads() -> None:
     counter.add(("1", 'say "hi"\\\n'), 0.5)
     registry.gauge("b", "B.", lambda: only({"p": 3, "q": float("inf")}), ("z",))
     registry.counted("c_total", "C.", lambda: only(1e-7))
-    assert samples(registry.render().decode()) == {
+    assert samples(render(registry.read()).decode()) == {
         ("a_total", (("x", "1"), ("y", 'say "hi"\\\n'))): 1.5,
         ("b", (("z", "p"),)): 3,
         ("b", (("z", "q"),)): float("inf"),
@@ -51,7 +51,7 @@ def test_a_histogram_counts_what_is_at_most_each_bound() -> None:
     histogram = registry.histogram("h", "H.", (0.5, 1), ("x",))
     for value in (0.1, 0.5, 0.6, 1.5, 2):
         histogram.observe(("v",), value)
-    found = samples(registry.render().decode())
+    found = samples(render(registry.read()).decode())
     buckets = {labels[0][1]: value for (name, labels), value in found.items() if name == "h_bucket"}
     assert buckets == {"0.5": 2, "1": 3, "+Inf": 5}
     assert found["h_count", (("x", "v"),)] == 5
@@ -110,7 +110,7 @@ async def test_requests_are_counted_with_their_tokens_and_dollars(provider: Prov
 async def test_metrics_hold_no_query_and_no_key(provider: Provider, start: Start) -> None:
     gateway = await start()
     await gateway.openai.chat.completions.create(model="auto", messages=EASY)
-    text = gateway.app.metrics.render().decode()
+    text = render(gateway.app.metrics.read()).decode()
     assert "an easy one" not in text
     assert CLIENT_KEY not in text
 
@@ -126,7 +126,7 @@ async def test_the_dashboard_asks_for_metrics_that_there_are(provider: Provider,
     dashboard = json.loads(DASHBOARD.read_text())
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
     asked = {name for query in queries for name in re.findall(r"\b(?:turnout|process)_[a-z_]+", query)}
-    text = gateway.app.metrics.render().decode()
+    text = render(gateway.app.metrics.read()).decode()
     known = set(re.findall(r"^# TYPE (\w+) (?:counter|gauge)", text, flags=re.MULTILINE))
     for name in re.findall(r"^# TYPE (\w+) histogram", text, flags=re.MULTILINE):
         known |= {f"{name}_bucket", f"{name}_sum", f"{name}_count"}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,7 +91,10 @@ def _supervise(opened: socket.socket, workers: int, check: Callable[[], object])
 
     if sys.platform == "win32":
         raise ConfigError("[server]: several workers need a system with signals such as SIGHUP; set workers = 1.")
+    from turnout.gateway.metrics_of_workers import FOLDER_VARIABLE
     from turnout.gateway.workers import Supervisor
 
     command = [sys.executable, "-c", "from turnout.cli import main; main()", *sys.argv[1:], "--worker"]
-    return asyncio.run(Supervisor(command, workers, opened, check=check).run())
+    with tempfile.TemporaryDirectory(prefix="turnout-workers-") as folder:
+        os.environ[FOLDER_VARIABLE] = folder  # the workers inherit it
+        return asyncio.run(Supervisor(command, workers, opened, check=check).run())

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -40,7 +41,8 @@ from turnout.gateway.generation import Generation, needing_restart, reloadable
 from turnout.gateway.keyed_access import KeyedAccess
 from turnout.gateway.ledger import Ledger
 from turnout.gateway.ledger_calls import LedgerCalls
-from turnout.gateway.metrics import CONTENT_TYPE, Registry
+from turnout.gateway.metrics import CONTENT_TYPE, Registry, render
+from turnout.gateway.metrics_of_workers import FOLDER_VARIABLE, MetricsOfWorkers
 from turnout.gateway.models import MODELS_PATH, ModelList, speaks_anthropic
 from turnout.gateway.openapi import DESCRIPTION
 from turnout.gateway.pipeline import Pipeline
@@ -124,6 +126,10 @@ class Gateway:
         self._started = False
         self._under_way = 0
         self.metrics = Registry()
+        self._of_workers: MetricsOfWorkers | None = None
+        self._sharing: asyncio.Task[None] | None = None
+        if folder := os.environ.get(FOLDER_VARIABLE):
+            self._of_workers = MetricsOfWorkers(self.metrics, Path(folder))
         watch_gateway(self.metrics, self.counters, ledger, lambda: self._under_way)
         self.sessions = Sessions(LedgerCalls(ledger.database) if ledger else None, shared=config.is_shared)
         recorders: list[Recorder] = [SideCounter(self.counters), RequestLog(), SessionRecorder(self.sessions)]
@@ -221,6 +227,8 @@ class Gateway:
             if self.ledger is not None:
                 await asyncio.to_thread(self.ledger.start)
             await self.access.start()
+            if self._of_workers is not None:
+                self._sharing = asyncio.create_task(self._of_workers.keep_writing())
             self._warn_if_open()
             self._started = True
 
@@ -235,6 +243,9 @@ class Gateway:
 
     async def shutdown(self) -> None:
         """Close all connections, stop the routers' threads, and write what the ledger still has to write."""
+        if self._sharing is not None and self._of_workers is not None:
+            self._sharing.cancel()
+            await asyncio.to_thread(self._of_workers.write, self.metrics.read())
         await self._pool.aclose()
         self.routes.close()
         await self.sessions.aclose()
@@ -302,7 +313,10 @@ class Gateway:
             await pipeline.decide(scope, receive, send)
 
     async def _show_metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send_whole(send, 200, ((b"content-type", CONTENT_TYPE),), self.metrics.render())
+        readings = self.metrics.read()
+        if self._of_workers is not None:
+            readings = await asyncio.to_thread(self._of_workers.read, readings)
+        await send_whole(send, 200, ((b"content-type", CONTENT_TYPE),), render(readings))
 
     async def _describe(self, scope: Scope, receive: Receive, send: Send) -> None:
         await _send_json(send, DESCRIPTION)

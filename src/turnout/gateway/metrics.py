@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -47,56 +48,74 @@ class Histogram:
         self.sums[labels] += value
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one family says at one moment."""
+
+    kind: str
+    help: str
+    samples: dict[str, float]
+    """Name and labels as Prometheus writes them → the number."""
+
+
 class Registry:
     """All families, by name. Anyone may add theirs: `registry.counter(...)`, `registry.gauge(...)`."""
 
     def __init__(self) -> None:
-        self._families: dict[str, Callable[[], Iterable[str]]] = {}
+        self._families: dict[str, Callable[[], Reading]] = {}
 
     def counter(self, name: str, help: str, labels: Labels = ()) -> Counter:
         """A new family of counters; its name ends in _total."""
         counter = Counter()
-        self._add(name, help, "counter", lambda: _lines(name, labels, counter.values.items()))
+        self._add(name, help, "counter", lambda: _samples(name, labels, counter.values.items()))
         return counter
 
     def histogram(self, name: str, help: str, bounds: Sequence[float], labels: Labels = ()) -> Histogram:
         """A new family of histograms."""
         histogram = Histogram(bounds)
-        self._add(name, help, "histogram", lambda: _histogram_lines(name, labels, histogram))
+        self._add(name, help, "histogram", lambda: _histogram_samples(name, labels, histogram))
         return histogram
 
     def gauge(self, name: str, help: str, read: Read, labels: Labels = ()) -> None:
         """A new family whose present values are read when they are asked for."""
-        self._add(name, help, "gauge", lambda: _lines(name, labels, read()))
+        self._add(name, help, "gauge", lambda: _samples(name, labels, read()))
 
     def counted(self, name: str, help: str, read: Read, labels: Labels = ()) -> None:
         """A new family of counters that someone else keeps."""
-        self._add(name, help, "counter", lambda: _lines(name, labels, read()))
+        self._add(name, help, "counter", lambda: _samples(name, labels, read()))
 
-    def render(self) -> bytes:
-        """Everything, in the text format that Prometheus reads (version 0.0.4)."""
-        return "".join(line for lines in self._families.values() for line in lines()).encode()
+    def read(self) -> dict[str, Reading]:
+        """What all families say now, by their names."""
+        return {name: read() for name, read in self._families.items()}
 
-    def _add(self, name: str, help: str, kind: str, lines: Callable[[], Iterable[str]]) -> None:
+    def _add(self, name: str, help: str, kind: str, samples: Callable[[], Iterable[tuple[str, float]]]) -> None:
         if name in self._families:
             raise ValueError(f"There is a metric named {name} already.")
-        head = f"# HELP {name} {help}\n# TYPE {name} {kind}\n"
-        self._families[name] = lambda: (head, *lines())
+        self._families[name] = lambda: Reading(kind, help, dict(samples()))
 
 
-def _lines(name: str, labels: Labels, samples: Iterable[Sample]) -> Iterable[str]:
+def render(readings: Mapping[str, Reading]) -> bytes:
+    """The text that Prometheus reads (format 0.0.4)."""
+    lines: list[str] = []
+    for name, reading in readings.items():
+        lines.append(f"# HELP {name} {reading.help}\n# TYPE {name} {reading.kind}\n")
+        lines += (f"{sample} {_number(number)}\n" for sample, number in reading.samples.items())
+    return "".join(lines).encode()
+
+
+def _samples(name: str, labels: Labels, samples: Iterable[Sample]) -> Iterable[tuple[str, float]]:
     for values, number in samples:
-        yield f"{name}{_labelled(labels, values)} {_number(number)}\n"
+        yield f"{name}{_labelled(labels, values)}", number
 
 
-def _histogram_lines(name: str, labels: Labels, histogram: Histogram) -> Iterable[str]:
+def _histogram_samples(name: str, labels: Labels, histogram: Histogram) -> Iterable[tuple[str, float]]:
     for values, counts in histogram.counts.items():
         total = 0
         for bound, count in zip((*histogram.bounds, float("inf")), counts, strict=True):
             total += count
-            yield f"{name}_bucket{_labelled((*labels, 'le'), (*values, _number(bound)))} {total}\n"
-        yield f"{name}_sum{_labelled(labels, values)} {_number(histogram.sums[values])}\n"
-        yield f"{name}_count{_labelled(labels, values)} {total}\n"
+            yield f"{name}_bucket{_labelled((*labels, 'le'), (*values, _number(bound)))}", total
+        yield f"{name}_sum{_labelled(labels, values)}", histogram.sums[values]
+        yield f"{name}_count{_labelled(labels, values)}", total
 
 
 def _labelled(names: Labels, values: Labels) -> str:
