@@ -27,7 +27,7 @@ async def test_memory_forgets_what_was_not_seen_for_longest() -> None:
     clock = Clock()
     sessions = Sessions(max_remembered=2, clock=clock)
     for name in ("a", "b", "a", "c"):
-        sessions.keep(name, Session("big", clock.now, 10, 1))
+        sessions.keep(name, Session("big", clock.now, 10, 1, 2.5))
     assert [await sessions.find(name) is not None for name in "abc"] == [True, False, True]
     sessions.forget("a")
     assert await sessions.find("a") is None
@@ -41,7 +41,7 @@ async def test_processes_share_what_they_remember(kind: str, tmp_path: Path) -> 
         open_ledger(database, create=True).close()
         clock = Clock()
         first, second = (Sessions(LedgerCalls(database), shared=True, clock=clock) for _ in range(2))
-        kept = Session("big", clock.now, 80_000, 19)
+        kept = Session("big", clock.now, 80_000, 19, 2.5)
         first.keep("a", kept)
         assert await first.find("a") == kept, "before it is written"
         await first.written()
@@ -53,7 +53,7 @@ async def test_processes_share_what_they_remember(kind: str, tmp_path: Path) -> 
         await first.aclose()
         assert await second.find("b") == kept, "closing writes"
         clock.now += KEPT_S + 100
-        second.keep("c", Session("big", clock.now, 1, 1))
+        second.keep("c", Session("big", clock.now, 1, 1, 2.5))
         await second.aclose()
         with closing(open_ledger(database)) as connection:
             assert connection.execute("SELECT id FROM sessions") == [("c",)]
@@ -67,7 +67,7 @@ async def test_a_ledger_that_fails_costs_only_what_others_knew(
             raise LedgerError("The ledger is gone.")
 
     sessions = Sessions(Broken(SqliteDatabase(tmp_path / "x")), shared=True)
-    kept = Session("big", sessions.clock(), 80_000, 19)
+    kept = Session("big", sessions.clock(), 80_000, 19, 2.5)
     sessions.keep("a", kept)
     await sessions.written()
     assert await sessions.find("a") == kept

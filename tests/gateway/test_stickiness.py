@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -74,36 +75,51 @@ def test_a_tool_loop_is_told_by_what_happened_last(body: dict[str, Any], expecte
     assert in_tool_loop(body) is expected
 
 
+ONE_ANSWER = request(user("x"), {"role": "assistant", "content": "y"}, user("and now?"))
+
+
 def test_the_dollars_by_hand() -> None:
     """100,000 cached tokens; 30 answers to 3 turns, and a fourth turn that begins."""
     turns = [user("x"), *[CALL, RESULT] * 10] * 3
     asked = request(*turns, user("and now?"))
-    session = Session("big", 0.0, 100_000, 500)
+    session = Session("big", 0.0, 100_000, 500, pace_s=150.0)
     assert calls_a_turn(asked) == 10
     # Thrown away: 100,000 tokens at $9 a million, the difference between the full and the cached price.
-    assert thrown_away_usd(session, STRONG, now=100.0) == pytest.approx(0.9)
+    assert thrown_away_usd(session, STRONG) == pytest.approx(0.9)
     # Each call at strong reads at $1 and writes 500 tokens at $30: 0.1 + 0.015. The first at weak reads at $1, the
     # later ones at $0.1, and writes at $2: 0.1 + 0.001, then 0.01 + 0.001.
     saved = 10 * 0.115 - 0.101 - 9 * 0.011
     assert saved_usd(asked, session, STRONG, WEAK) == pytest.approx(saved)
     assert reason_to_stay(asked, session, STRONG, WEAK, now=100.0) is None, "0.95 saved, 0.90 thrown away"
-    short = request(user("x"), {"role": "assistant", "content": "y"}, user("and now?"))
-    assert calls_a_turn(short) == 1
-    reason = reason_to_stay(short, session, STRONG, WEAK, now=100.0)
+    assert calls_a_turn(ONE_ANSWER) == 1
+    reason = reason_to_stay(ONE_ANSWER, session, STRONG, WEAK, now=100.0)
     assert reason == "stays with strong: its prompt cache saves $0.9000"
 
 
-def test_a_cache_that_is_cold_or_has_no_price_holds_nobody() -> None:
-    session = Session("big", 0.0, 100_000, 500)
-    asked = request(user("x"), {"role": "assistant", "content": "y"}, user("and now?"))
-    assert reason_to_stay(asked, session, STRONG, WEAK, now=301.0) is None
+@pytest.mark.parametrize(
+    ("pause_s", "pace_s", "stays"),
+    [
+        (301.0, 10.0, False),  # the cache is gone already
+        (300.0, 10.0, True),
+        (100.0, 90.0, False),  # back after 100 + 90 + 100 seconds, in time
+        (100.0, 110.0, True),
+        (150.1, 0.0, True),
+    ],
+)
+def test_a_cache_counts_if_it_is_there_and_would_be_gone(pause_s: float, pace_s: float, stays: bool) -> None:
+    session = Session("big", 0.0, 100_000, 500, pace_s)
+    assert (reason_to_stay(ONE_ANSWER, session, STRONG, WEAK, now=pause_s) is not None) is stays
+
+
+def test_a_cache_that_has_no_price_holds_nobody() -> None:
+    session = Session("big", 0.0, 100_000, 500, 150.0)
     no_discount = ModelConfig("big", URL, price=Price(10.0, 30.0))
-    assert reason_to_stay(asked, session, no_discount, WEAK, now=1.0) is None
-    assert reason_to_stay(asked, session, ModelConfig("big", URL), WEAK, now=1.0) is None
+    assert reason_to_stay(ONE_ANSWER, session, no_discount, WEAK, now=100.0) is None
+    assert reason_to_stay(ONE_ANSWER, session, ModelConfig("big", URL), WEAK, now=100.0) is None
 
 
 def test_a_tool_loop_stays_whatever_it_costs() -> None:
-    session = Session("big", 0.0, 0, 0)
+    session = Session("big", 0.0, 0, 0, 0.0)
     assert reason_to_stay(request(user("x"), CALL, RESULT), session, STRONG, WEAK, now=9e9) is TOOL_LOOP
 
 
@@ -130,6 +146,14 @@ def test_whether_someone_has_the_conversation() -> None:
     assert has_begun(request(user("x"), CALL, RESULT))
     assert has_begun(request(user("x"), {"type": "function_call"}, protocol=OPENAI_RESPONSES))
     assert has_begun(request(user("x"), {"role": "assistant", "content": []}, protocol=ANTHROPIC_MESSAGES))
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def cached(tokens: int) -> Reply:
@@ -167,8 +191,10 @@ async def test_a_cache_that_is_worth_more_than_the_saving_keeps_the_conversation
     provider: Provider, start: Start
 ) -> None:
     gateway = await priced(start, provider)
+    gateway.app.sessions.clock = clock = Clock()
     provider.default = cached(80_000)
     assert await ask(gateway, HARD) == ("big", "at or above the threshold")
+    clock.now += 200.0
     stays = ("big", "stays with strong: its prompt cache saves $0.7200")
     assert await ask(gateway, HARD, ANSWER, EASY) == stays
     assert await ask(gateway, HARD, ANSWER, EASY, CALL, RESULT) == ("big", TOOL_LOOP)
@@ -207,15 +233,37 @@ async def test_a_loop_that_strong_has_by_exception_stays_there(provider: Provide
 
 async def test_a_route_that_is_not_sticky_lets_go(provider: Provider, start: Start) -> None:
     gateway = await priced(start, provider, sticky=False)
+    gateway.app.sessions.clock = clock = Clock()
     provider.default = cached(80_000)
     assert (await ask(gateway, HARD))[0] == "big"
+    clock.now += 200.0
     assert await ask(gateway, HARD, ANSWER, EASY) == ("small", "below the threshold")
 
 
 async def test_another_worker_and_a_restarted_one_know_it_too(provider: Provider, start: Start, tmp_path: Path) -> None:
+    clock = Clock()
     first = await priced(start, provider)
+    first.app.sessions.clock = clock
     provider.default = cached(80_000)
     await ask(first, HARD)
     await first.app.sessions.written()
     second = await priced(start, provider)
+    second.app.sessions.clock = clock
+    clock.now += 200.0
     assert (await ask(second, HARD, ANSWER, EASY))[1].startswith("stays with strong")
+
+
+async def test_the_pace_is_that_of_the_tool_loop(provider: Provider, start: Start) -> None:
+    gateway = await priced(start, provider)
+    gateway.app.sessions.clock = clock = Clock()
+    provider.default = cached(80_000)
+    name = named(request(HARD))
+    paces = []
+    for wait_s, messages in ((0, [HARD]), (40, [HARD, CALL, RESULT]), (200, [HARD, CALL, RESULT, ANSWER, HARD])):
+        clock.now += wait_s
+        await ask(gateway, *messages)
+        session = await gateway.app.sessions.find(name)
+        assert session is not None
+        paces.append(session.pace_s)
+    assert paces[0] < 5
+    assert paces[1:] == pytest.approx([40.0, 40.0]), "a pause of the user's is not the loop's"

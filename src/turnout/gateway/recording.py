@@ -8,6 +8,7 @@ from turnout.gateway.account import Account
 from turnout.gateway.counters import Counters
 from turnout.gateway.ledger import Entry, Ledger
 from turnout.gateway.sessions import Session, Sessions
+from turnout.gateway.stickiness import in_tool_loop
 
 
 class Recorder(Protocol):
@@ -93,4 +94,9 @@ class SessionRecorder:
         if cached or choice.by_exception or account.fell_back is not None:
             now = self._sessions.clock()
             output = usage.output_tokens if usage else 0
-            self._sessions.keep(choice.session.id, Session(choice.strong.name, now, cached, output))
+            before = self._sessions.known_here(choice.session.id)
+            if before is None:
+                pace_s = account.latency_s()
+            else:
+                pace_s = now - before.time if in_tool_loop(account.request.body) else before.pace_s
+            self._sessions.keep(choice.session.id, Session(choice.strong.name, now, cached, output, pace_s))

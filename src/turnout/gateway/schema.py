@@ -122,12 +122,18 @@ def create_sessions(connection: Connection, database: Database) -> None:
     connection.execute("CREATE INDEX sessions_by_time ON sessions (time)")
 
 
+def add_pace_of_sessions(connection: Connection, database: Database) -> None:
+    """How fast a conversation's tool loops run."""
+    connection.execute("ALTER TABLE sessions ADD COLUMN pace_s DOUBLE PRECISION NOT NULL DEFAULT 0")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     create_decisions,
     create_feedback,
     create_client_keys,
     create_leases,
     create_sessions,
+    add_pace_of_sessions,
 )
 """In order. Which ones a ledger has seen stands in its table `migrations`, by their names."""
 

@@ -12,7 +12,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 
 from turnout.errors import LedgerError
@@ -40,6 +40,8 @@ class Session:
     """What its provider said it had read from its prompt cache or written to it."""
     output_tokens: int
     """How long the answer was."""
+    pace_s: float
+    """From one answer to the next while a tool loop runs, as the last two were; else how long the answer took."""
 
 
 class Sessions:
@@ -80,6 +82,10 @@ class Sessions:
             else:
                 session = await self._read(self._calls, id, session)
         return session if session is not None and self.clock() - session.time <= KEPT_S else None
+
+    def known_here(self, id: str) -> Session | None:
+        """What this process remembers, without a look at what others know."""
+        return self._memory.get(id)
 
     def keep(self, id: str, session: Session) -> None:
         """Remember it."""
@@ -160,7 +166,9 @@ class Sessions:
 
 
 def _read(connection: Connection, id: str) -> Session | None:
-    rows = connection.execute("SELECT model, time, cached_tokens, output_tokens FROM sessions WHERE id = ?", (id,))
+    rows = connection.execute(
+        "SELECT model, time, cached_tokens, output_tokens, pace_s FROM sessions WHERE id = ?", (id,)
+    )
     return Session(*rows[0]) if rows else None
 
 
@@ -172,11 +180,12 @@ def _store(connection: Connection, sessions: Mapping[str, Session | None], older
                 continue
             connection.execute(
                 """
-                INSERT INTO sessions (id, model, time, cached_tokens, output_tokens) VALUES (?, ?, ?, ?, ?)
+                INSERT INTO sessions (id, model, time, cached_tokens, output_tokens, pace_s) VALUES (?, ?, ?, ?, ?, ?)
                 ON CONFLICT (id) DO UPDATE SET model = excluded.model, time = excluded.time,
-                    cached_tokens = excluded.cached_tokens, output_tokens = excluded.output_tokens
+                    cached_tokens = excluded.cached_tokens, output_tokens = excluded.output_tokens,
+                    pace_s = excluded.pace_s
                 """,
-                (id, session.model, session.time, session.cached_tokens, session.output_tokens),
+                (id, *astuple(session)),
             )
         if older_than is not None:
             connection.execute("DELETE FROM sessions WHERE time < ?", (older_than,))

@@ -1,18 +1,18 @@
 """Whether a conversation that is with the strong model stays there although its win rate says weak.
 
 - While a tool loop runs it stays: a task is not handed over in its middle.
-- When the user speaks again, what the weak model saves is weighed against the strong model's prompt cache, which is
-  worth nothing once the conversation has gone elsewhere and must be paid for again when it comes back.
+- When the user speaks again, what the weak model saves is weighed against the strong model's prompt cache, if that will
+  be gone by the time the conversation comes back: then its tokens have to be paid for in full once more.
 
-Both sums are in dollars, for a turn of as many calls as this conversation's turns have had on average, each with an
-answer as long as the last one:
+The conversation is taken to come back with the user's next turn, after a pause as long as this one and as many calls as
+its turns have had on average, each as slow as the last. If the cache outlives that, or is gone already, nothing is
+thrown away. Both sums are in dollars, each call with an answer as long as the last one:
 
     saved  = calls at strong (the cached tokens at the cached price, what is new at the full one; later calls cached)
              - calls at weak (the first at the full price, later ones cached)
     thrown away = cached tokens x (strong's input price - its cached input price)
 
-It stays if more is thrown away than saved. Nothing is thrown away once the cache's lifetime is over, or where no cached
-price is configured.
+It stays if at least as much is thrown away as saved.
 """
 
 from __future__ import annotations
@@ -45,7 +45,11 @@ def reason_to_stay(
     """
     if in_tool_loop(request.body):
         return TOOL_LOOP
-    thrown_away = thrown_away_usd(session, strong, now=now)
+    pause_s = now - session.time
+    away_s = 2 * pause_s + calls_a_turn(request) * session.pace_s
+    if not pause_s <= strong.cache_lifetime_s < away_s:
+        return None
+    thrown_away = thrown_away_usd(session, strong)
     if thrown_away > 0 and thrown_away >= saved_usd(request, session, strong, weak):
         return f"stays with strong: its prompt cache saves ${thrown_away:.4f}"
     return None
@@ -74,14 +78,12 @@ def in_tool_loop(body: Mapping[str, Any]) -> bool:
     return not spoken and any(part.get("type") == "tool_result" for part in parts)
 
 
-def thrown_away_usd(session: Session, strong: ModelConfig, *, now: float) -> float:
-    """What the strong model's prompt cache will not save if the conversation leaves."""
-    price = strong.price
-    if price is None or now - session.time > strong.cache_lifetime_s:
+def thrown_away_usd(session: Session, strong: ModelConfig) -> float:
+    """What has to be paid once more when the strong model's prompt cache is gone."""
+    if strong.price is None:
         return 0.0
-    return price.cost_usd(session.cached_tokens, 0) - price.cost_usd(
-        session.cached_tokens, 0, cached_input_tokens=session.cached_tokens
-    )
+    cached = session.cached_tokens
+    return strong.price.cost_usd(cached, 0) - strong.price.cost_usd(cached, 0, cached_input_tokens=cached)
 
 
 def saved_usd(request: ModelRequest, session: Session, strong: ModelConfig, weak: ModelConfig) -> float:
