@@ -1,9 +1,13 @@
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from turnout.data.battles import Battles
+from turnout.encoders.hashing import HashingEncoder
 from turnout.encoders.static import StaticEncoder
-from turnout.errors import NotFittedError
+from turnout.errors import EncoderMismatchError, NotFittedError
 from turnout.routers.base import Router
 from turnout.routers.blend import Blend
 from turnout.types import ModelPair
@@ -47,7 +51,7 @@ def test_adapting_keeps_what_helps() -> None:
         [f"What is {a} * {a + 5} ?" for a in range(20, 26)] + [f"A poem about {t}." for t in ("tea", "ice")],
         [1.0] * 6 + [0.0] * 2,
     )
-    adapted = shipped.adapted(own)
+    adapted = Blend(StaticEncoder()).fit(own, start=shipped)
     assert adapted.block_shares_["prior"] > 0.4
     assert Blend(StaticEncoder()).fit(own).block_shares_["prior"] == 0.0
     before = shipped.predict_win_rate(SUMS)
@@ -57,14 +61,46 @@ def test_adapting_keeps_what_helps() -> None:
 def test_adapting_drops_what_is_wrong() -> None:
     shipped = Blend(StaticEncoder()).fit(LEARNED)
     turned = battles(SUMS[::2] + POEMS[::2], [0.0] * len(SUMS[::2]) + [1.0] * len(POEMS[::2]))
-    adapted = shipped.adapted(turned)
+    adapted = Blend(StaticEncoder()).fit(turned, start=shipped)
     hard, easy = adapted.predict_win_rate([SUMS[1], POEMS[1]])
     assert hard < easy
 
 
-def test_an_unfitted_router_cannot_be_adapted() -> None:
+def test_only_a_fitted_router_of_the_same_encoder_can_be_a_start() -> None:
     with pytest.raises(NotFittedError):
-        Blend(StaticEncoder()).adapted(LEARNED)
+        Blend(StaticEncoder()).fit(LEARNED, start=Blend(StaticEncoder()))
+    with pytest.raises(EncoderMismatchError):
+        Blend(StaticEncoder()).fit(LEARNED, start=Blend(HashingEncoder(dim=8)).fit(LEARNED))
+
+
+WRAP = "You answer the customers of a shop, and are always kind.\nContext: none today.\nQuestion: {}\nNow answer:"
+
+
+def test_a_route_that_wraps_its_queries_is_scored_as_it_is_bare() -> None:
+    router = Blend(StaticEncoder()).fit(LEARNED)
+    asked = SUMS[::3] + POEMS
+    wrapped = [WRAP.format(query) for query in asked]
+    bare = router.predict_win_rate(asked)
+    assert not np.allclose(router.predict_win_rate(wrapped), bare, atol=0.02)
+    routed = router.for_route(wrapped[::2])
+    assert np.array_equal(routed.predict_win_rate(wrapped), bare)
+
+
+def test_a_template_that_all_training_queries_share_is_learned_saved_and_cut_off(tmp_path: Path) -> None:
+    wrap = "Here are the rules of the quiz that you take part in:\n{}\nEnd of the question."
+    wrapped = battles([wrap.format(query) for query in LEARNED.queries], LEARNED.share_a.tolist())
+    Blend(StaticEncoder()).fit(wrapped).save(tmp_path / "wrapped")
+    bare = Blend(StaticEncoder()).fit(LEARNED)
+    router = Router.load(tmp_path / "wrapped")
+    assert np.array_equal(router.predict_win_rate(SUMS), bare.predict_win_rate(SUMS))
+    assert np.array_equal(router.predict_win_rate([wrap.format(SUMS[0])]), bare.predict_win_rate([SUMS[0]]))
+
+
+def test_with_three_sources_whole_sources_are_left_out() -> None:
+    sources = [("sums", "poems", "more sums")[row % 3] for row in range(len(LEARNED))]
+    one = Blend(StaticEncoder()).fit(LEARNED)
+    three = Blend(StaticEncoder()).fit(replace(LEARNED, source=sources))
+    assert one.block_shares_ != three.block_shares_
 
 
 def test_the_shipped_router_prefers_strong_for_what_is_hard() -> None:

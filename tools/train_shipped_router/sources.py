@@ -31,8 +31,6 @@ class TrainingSource:
     scale: float
     """The largest possible gain."""
     licence: str
-    common_start: bool = False
-    """Whether every prompt begins with the same examples, which are cut off."""
 
 
 SOURCES = (
@@ -71,7 +69,6 @@ SOURCES = (
         ModelPair("gpt-4-1106-preview", "mistralai/mixtral-8x7b-chat"),
         1.0,
         "questions CC-BY (WinoGrande's data; its code is Apache-2.0); outcomes MIT (RouterBench)",
-        common_start=True,
     ),
     TrainingSource(
         "arena-bench",
@@ -91,9 +88,4 @@ def read_source(source: TrainingSource, data: Path) -> Battles:
     assert isinstance(outcomes, Outcomes)
     kept = outcomes.take(np.array([source.keep(name) for name in outcomes.source]))
     battles = kept.battles(source.models, scale=source.scale)
-    queries = list(battles.queries)
-    if source.common_start:
-        first, last = min(queries), max(queries)  # these two share least
-        start = next(at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
-        queries = [query[start:] for query in queries]
-    return Battles.from_columns(queries, PAIR.strong, PAIR.weak, battles.share_a, source=source.name, pair=PAIR)
+    return Battles.from_columns(battles.queries, PAIR.strong, PAIR.weak, battles.share_a, source=source.name, pair=PAIR)

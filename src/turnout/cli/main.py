@@ -13,6 +13,7 @@ from turnout._version import __version__
 from turnout.errors import TurnoutError
 
 COMMANDS: dict[str, str] = {
+    "adapt": "turnout.cli.adapt:adapt",
     "data": "turnout.cli.data:data",
     "demo": "turnout.cli.demo:demo",
     "encoders": "turnout.cli.encoders:encoders",

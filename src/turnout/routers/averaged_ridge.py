@@ -2,7 +2,7 @@
 
 How much each block should count, and how far to shrink, cannot be read off a few hundred noisy labels: whatever is
 chosen is chosen partly by luck. So nothing is chosen. Every setting is fitted, and the fits are averaged, each with a
-weight that falls with its leave-one-out error.
+weight that falls with its error on what was left out: single queries, or whole sources where there are several.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MIXES = (
     (1 / 3, 1 / 3, 1 / 3),
 )
 """How that variance is shared among meaning, form and words."""
-PRIOR_SHARES = (0.0, 0.5, 1.0)
+PRIOR_SHARES = (0.0, 0.5, 1.0, 2.0)
 """How much of an earlier router is kept, where there is one, before anything is learned."""
 
 _EXACT = 1_500  # rows for which n × n matrices are cheap: a few seconds for all settings
@@ -148,7 +148,13 @@ class AveragedRidge:
 
 
 def fit_averaged_ridge(
-    features: Features, targets: FloatArray, counts: FloatArray, *, prior: Linear | None = None, seed: int = 0
+    features: Features,
+    targets: FloatArray,
+    counts: FloatArray,
+    *,
+    groups: IntArray | None = None,
+    prior: Linear | None = None,
+    seed: int = 0,
 ) -> AveragedRidge:
     """Ridge regressions of the targets on the features, averaged over settings.
 
@@ -156,6 +162,7 @@ def fit_averaged_ridge(
         features: of n distinct queries.
         targets: shape (n,).
         counts: shape (n,), above 0: a target with count c has 1/c of the noise.
+        groups: shape (n,): which queries are left out together when settings are compared; None: each alone.
         prior: an earlier estimate; settings differ in how much of it they keep, and learn what is left.
         seed: which 1,500 queries the settings are compared on, where there are more.
     """
@@ -169,8 +176,11 @@ def fit_averaged_ridge(
     compared = np.arange(len(features))
     if len(features) > _EXACT:
         compared = np.sort(np.random.default_rng(seed).permutation(len(features))[:_EXACT])
-    fits = _exact_fits(features.take(compared), targets[compared], counts[compared], earlier[compared], settings)
-    shares = _shares(np.array([fit.score for fit in fits]))
+    left_out = np.arange(len(features)) if groups is None else groups
+    fits = _exact_fits(
+        features.take(compared), targets[compared], counts[compared], left_out[compared], earlier[compared], settings
+    )
+    shares = _shares(settings, fits, counts[compared])
     all_compared = len(compared) == len(features)
     if not all_compared:
         shares = np.where(shares < _LEAST, 0.0, shares)
@@ -203,13 +213,22 @@ class _Fit:
     noise: float
     score: float
     """The log density of left-out targets, summed."""
+    errors: FloatArray
+    """Shape (n,): by how much each left-out target exceeds its estimate."""
 
 
 def _exact_fits(
-    features: Features, targets: FloatArray, counts: FloatArray, earlier: FloatArray, settings: Sequence[Setting]
+    features: Features,
+    targets: FloatArray,
+    counts: FloatArray,
+    groups: IntArray,
+    earlier: FloatArray,
+    settings: Sequence[Setting],
 ) -> list[_Fit]:
-    """Each setting's fit, and how well it predicts each query from all others (in closed form)."""
+    """Each setting's fit, and how well it predicts each group of queries from all others (in closed form)."""
     share = counts / counts.sum()
+    alone = len(np.unique(groups)) == len(groups)
+    members = [] if alone else [np.flatnonzero(groups == group) for group in np.unique(groups)]
     products = [_centred(product, share) for product in features.products()]
     solved: dict[tuple[float, float, float], FloatArray] = {}
     fits = []
@@ -223,9 +242,17 @@ def _exact_fits(
         mean = float(rows @ wanted / rows.sum())
         amounts = inverse @ (wanted - mean)
         noise = max(float((wanted - mean) @ amounts) / len(wanted), 1e-9)
-        certainty = np.diag(inverse)
-        log_densities = 0.5 * np.log(certainty / noise) - 0.5 * amounts**2 / (certainty * noise)
-        fits.append(_Fit(amounts, mean, noise, float(share @ log_densities) * len(wanted)))
+        if alone:
+            variance = 1.0 / np.diag(inverse)
+            error = amounts * variance
+        else:
+            variance, error = np.empty(len(wanted)), np.empty(len(wanted))
+            for rows_of in members:
+                covariance = np.linalg.inv(inverse[np.ix_(rows_of, rows_of)])
+                variance[rows_of] = np.diag(covariance)
+                error[rows_of] = covariance @ amounts[rows_of]
+        log_densities = -0.5 * np.log(variance * noise) - 0.5 * error**2 / (variance * noise)
+        fits.append(_Fit(amounts, mean, noise, float(share @ log_densities) * len(wanted), error))
     return fits
 
 
@@ -236,7 +263,28 @@ def _centred(product: FloatArray, share: FloatArray) -> FloatArray:
     return centred
 
 
-def _shares(scores: FloatArray) -> FloatArray:
+def _shares(settings: Sequence[Setting], fits: Sequence[_Fit], counts: FloatArray) -> FloatArray:
+    """Each setting's share of the average, shape (n_settings,).
+
+    Settings that keep some of a prior get a share only if together they predict left-out targets better than the
+    others do, beyond one standard error; beyond two they get all. A prior that is of no use then does no harm.
+    """
+    scores = np.array([fit.score for fit in fits])
+    keeps = np.array([setting.prior_share > 0 for setting in settings])
+    without = _softmax(np.where(keeps, -np.inf, scores))
+    if not keeps.any():
+        return without
+    within = _softmax(np.where(keeps, scores, -np.inf))
+    errors = np.array([fit.errors for fit in fits])
+    better = (without @ errors) ** 2 - (within @ errors) ** 2
+    weight = counts / counts.sum()
+    mean = float(weight @ better)
+    deviation = float(np.sqrt(weight**2 @ (better - mean) ** 2))
+    trust = float(np.clip(mean / deviation - 1.0, 0.0, 1.0)) if deviation > 0 else 0.0
+    return (1.0 - trust) * without + trust * within
+
+
+def _softmax(scores: FloatArray) -> FloatArray:
     powers = np.exp(_TEMPER * (scores - scores.max()))
     shares: FloatArray = powers / powers.sum()
     return shares

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +11,17 @@ from typing import Self
 import numpy as np
 
 from turnout.data.battles import Battles
+from turnout.data.split import same_text
+from turnout.errors import EncoderMismatchError
 from turnout.routers.averaged_ridge import AveragedRidge, Features, Linear, fit_averaged_ridge
 from turnout.routers.base import Router, check_fitted, check_trainable
 from turnout.routers.distinct_queries import DistinctQueries
+from turnout.routers.templates import Template
 from turnout.routers.text_features import form_of, words_of
-from turnout.types import Encoder, FloatArray, VectorArray
+from turnout.types import JSON, Encoder, FloatArray, VectorArray
 
 _FAMILIAR = 0.99
+_SEVERAL = 3  # sources, from which whole sources are left out
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +43,11 @@ class Blend(Router):
 
     Three blocks of features: the encoder's vector; measures of form (length, numbers, signs, options …); words and
     pairs of words. How much each block counts and how far weights are shrunk is averaged over 35 settings, each with
-    a weight that falls with its leave-one-out error over distinct queries. All of it is one linear function, so a
-    decision costs tens of microseconds besides the encoder.
+    a weight that falls with its error on left-out queries: one distinct query at a time, or a whole source if there
+    are three or more, since the next user's traffic is a source that nobody trained on. All of it is one linear
+    function, so a decision costs tens of microseconds besides the encoder.
+
+    What most queries of a source share (a preamble, examples) is cut off before they are read; see `Template`.
 
     Beyond the data the win rate goes to the training mean: by as much as the estimate's variance exceeds what is
     usual among the training queries.
@@ -62,8 +70,12 @@ class Blend(Router):
     """Shape (dim + N_FORM, dim + N_FORM), 32-bit floats: the posterior covariance of their weights."""
     reach_: float
     """The uncertainty that 99 of 100 training queries stay below when they are left out."""
+    templates_: list[dict[str, JSON]]
+    """What is cut off before a query is read: learned in `fit` from each source, and by `for_route`."""
     block_shares_: dict[str, float]
     """meaning, form, words → its share of the variance that features may explain; prior → how much of it is kept."""
+
+    _templates: tuple[Template, ...] | None = None  # templates_ as objects, made when first needed
 
     def __init__(self, encoder: Encoder, *, seed: int = 0) -> None:
         """Store the settings.
@@ -75,29 +87,27 @@ class Blend(Router):
         self.encoder = encoder
         self.seed = seed
 
-    def fit(self, battles: Battles) -> Self:
+    def fit(self, battles: Battles, *, start: Blend | None = None) -> Self:
         """Learn from battles between the pair.
 
+        Args:
+            battles: any number; from three sources on, settings are compared by leaving out whole sources.
+            start: a fitted router to start from, of any pair. How much of it is kept is a setting like the others; it
+                counts only if left-out queries show beyond their noise that it helps.
+
         Raises:
             EmptyDataError: there is no battle.
             InvalidValueError: the pair is not settled, or other models are among the battles.
+            NotFittedError: `start` was not fitted.
+            EncoderMismatchError: `start` was trained with another encoder.
         """
-        return self._learn(battles, prior=None)
-
-    def adapted(self, battles: Battles) -> Blend:
-        """A new router for these battles and their pair, which starts from this one and keeps of it what helps.
-
-        How much of this router is kept (none, half or all, before the new battles are learned) is averaged over like
-        the other settings, by leave-one-out error on the new battles.
-
-        Raises:
-            NotFittedError: this router was not fitted.
-            EmptyDataError: there is no battle.
-            InvalidValueError: the pair is not settled, or other models are among the battles.
-        """
-        check_fitted(self, "meaning_", "pair_")
-        prior = Linear(self.intercept_, self.meaning_, self.form_, self.words_.astype(np.float64))
-        return Blend(self.encoder, seed=self.seed)._learn(battles, prior=prior)
+        if start is None:
+            return self._learn(battles, prior=None)
+        check_fitted(start, "meaning_", "pair_")
+        if start.encoder.identity != self.encoder.identity:
+            raise EncoderMismatchError(start.encoder.identity, self.encoder.identity)
+        prior = Linear(start.intercept_, start.meaning_, start.form_, start.words_.astype(np.float64))
+        return self._learn(battles, prior=prior)
 
     def predict_win_rate(self, queries: Sequence[str]) -> FloatArray:
         """P(strong preferred) + P(tie)/2 for each query, shape (n_queries,), in [0, 1]."""
@@ -111,8 +121,9 @@ class Blend(Router):
         """
         check_fitted(self, "meaning_", "pair_")
         win_rates, uncertainty = np.empty(len(queries)), np.empty(len(queries))
-        vectors = self.encoder.encode(queries)
-        for row, query in enumerate(queries):  # one by one, so that no win rate depends on the batch
+        unwrapped = self._unwrapped(queries)
+        vectors = self.encoder.encode(unwrapped)
+        for row, query in enumerate(unwrapped):  # one by one, so that no win rate depends on the batch
             buckets, values = words_of(query)
             dense = np.concatenate([vectors[row].astype(np.float64), form_of(query)])
             dim = len(self.meaning_)
@@ -124,11 +135,48 @@ class Blend(Router):
             win_rates[row] = self.mean_ + trust * (estimate - self.mean_)
         return EstimatedWinRates(np.clip(win_rates, 0.0, 1.0), uncertainty, uncertainty / self.reach_)
 
+    def for_route(self, queries: Sequence[str]) -> Blend:
+        """The same router for a route whose queries come wrapped: what most of these share is cut off before reading.
+
+        Args:
+            queries: a sample of the route's traffic, at least ten; labels are not needed.
+
+        Raises:
+            NotFittedError: this router was not fitted.
+        """
+        check_fitted(self, "meaning_", "pair_")
+        router = copy.copy(self)
+        template = Template.learned_from(queries)
+        router._templates = None
+        router.templates_ = [*self.templates_, *([template.to_json()] if template else [])]
+        return router
+
+    def _unwrapped(self, queries: Sequence[str]) -> list[str]:
+        if self._templates is None:
+            self._templates = tuple(map(Template.from_json, self.templates_))
+        texts = list(queries)
+        for template in self._templates:
+            texts = [template.unwrap(text) for text in texts]
+        return texts
+
     def _learn(self, battles: Battles, *, prior: Linear | None) -> Self:
         pair = check_trainable(battles)
+        source_of = {same_text(query): source for query, source in zip(battles.queries, battles.source, strict=True)}
         known = DistinctQueries.of(battles)
-        features = Features.of(known.texts, self.encoder)
-        fit = fit_averaged_ridge(features, known.shares, known.weights, prior=prior, seed=self.seed)
+        sources = np.unique([source_of[same_text(text)] for text in known.texts], return_inverse=True)[1]
+        texts = np.array(known.texts, dtype=object)
+        learned = [Template.learned_from(texts[sources == number]) for number in range(sources.max() + 1)]
+        self._templates = None
+        self.templates_ = [template.to_json() for template in learned if template]
+        features = Features.of(self._unwrapped(known.texts), self.encoder)
+        fit = fit_averaged_ridge(
+            features,
+            known.shares,
+            known.weights,
+            groups=sources if sources.max() + 1 >= _SEVERAL else None,
+            prior=prior,
+            seed=self.seed,
+        )
         self.mean_ = known.mean_share
         self.intercept_ = float(fit.weights.intercept)
         self.meaning_ = fit.weights.meaning
