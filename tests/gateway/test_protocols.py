@@ -354,6 +354,11 @@ async def test_a_route_sends_what_cannot_go_over_to_the_model_that_needs_no_tran
     )
     assert raw.headers["x-turnout-model"] == "anthropic"
     assert raw.headers["x-turnout-reason"] == "'openai' cannot be given 'top_k'"
+    async with gateway.http.post(
+        gateway.url + "/messages",
+        json={"model": "auto", "messages": [{"role": "user", "content": "Hi"}], "a\r\nb: c": 1},
+    ) as answer:
+        assert answer.headers["x-turnout-reason"] == "'openai' cannot be given a field"
     provider.default = answering("openai", "text", stream=False)
     other = await gateway.openai.chat.completions.with_raw_response.create(
         model="auto", n=2, messages=[{"role": "user", "content": "a hard one"}]

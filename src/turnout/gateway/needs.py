@@ -23,6 +23,9 @@ ROOM_FOR_ANSWER = 1_024
 TOO_LONG = "has too small a context window"
 
 _MOST_BYTES_A_TOKEN = 10
+_MOST_SHOWN = 60
+"""Characters of a field's name."""
+
 _IMAGE_WORDS = (b'"image_url"', b'"input_image"', b'"image"')
 _IMAGE_TYPES = frozenset({"image_url", "input_image", "image"})
 _TOOL_WORDS = (b'"tool_calls"', b'"tool_use"', b'"function_call"', b'"custom_tool_call"')
@@ -46,7 +49,9 @@ class Needs:
         if model.languages and self.languages is not None and self.languages.isdisjoint(model.languages):
             return f"is not for this language ({' or '.join(sorted(self.languages))})"
         if (field := self._untranslatable(model)) is not None:
-            return f"cannot be given '{field}'"
+            # The name may be the client's own, and the reason goes into a header.
+            shown = f"'{field}'" if len(field) <= _MOST_SHOWN and field.isascii() and field.isprintable() else "a field"
+            return f"cannot be given {shown}"
         if model.context_window is not None and not self._surely_fits(model.context_window):
             return TOO_LONG
         return None

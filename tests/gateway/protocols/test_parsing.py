@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from turnout.config import ModelConfig
 from turnout.gateway.app import PROTOCOLS
 from turnout.gateway.errors import RequestError
+from turnout.gateway.needs import Needs
 from turnout.gateway.protocols.base import ClientProtocol
 from turnout.query import query_of
 
@@ -89,7 +90,7 @@ BODIES = st.fixed_dictionaries(
 def check_refusal(protocol: ClientProtocol, error: RequestError) -> None:
     """It is a 400 that names a field, unless the body is no JSON object, and can be told in the client's words."""
     assert error.status == 400
-    assert error.param or error.code in ("invalid_json", "invalid_type")
+    assert error.param is not None or error.code in ("invalid_json", "invalid_type")
     assert orjson.loads(protocol.error_body(error))["error"]["message"]
 
 
@@ -104,6 +105,8 @@ def handled(protocol: ClientProtocol, raw: bytes) -> bool:
     limit = request.max_output_tokens()
     assert limit is None or limit >= 0
     for model in PROVIDERS:
+        reason = Needs(request, "").unmet_by(model) or ""
+        assert re.fullmatch(r"[ -~]*", reason), "it goes into a header"
         try:
             body = protocol.bridge_to(model).body(request, model)
         except RequestError as error:
