@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from running_gateway import KeywordRouter, RunningGateway, Start
-from scripted_provider import Provider
+from scripted_provider import Provider, plain
+from scripted_provider import answer as chat_answer
 
 from turnout import ModelPair
 from turnout.config import Config, parse_config
@@ -20,6 +21,7 @@ from turnout.gateway.keys import Limits, create_key
 from turnout.gateway.openapi import DESCRIPTION
 from turnout.gateway.reading import savings
 from turnout.gateway.schema import open_ledger
+from turnout.gateway.stickiness import TOOL_LOOP
 
 EASY = [{"role": "user", "content": "an easy one"}]
 HARD = [{"role": "user", "content": "a hard one"}]
@@ -111,6 +113,26 @@ async def test_the_ledger_holds_a_decision_that_used_no_tokens(provider: Provide
     assert gateway.app.ledger is not None
     (saved,) = savings(gateway.app.ledger.database)
     assert (saved.spent_usd, saved.unpriced) == (pytest.approx(called.cost_usd), 0)
+
+
+async def test_a_conversation_with_strong_is_known_but_none_begins_here(provider: Provider, start: Start) -> None:
+    cached = {"prompt_tokens": 18, "completion_tokens": 19, "prompt_tokens_details": {"cached_tokens": 10}}
+    provider.script = [plain({**chat_answer(), "usage": cached})]
+    gateway = await start()
+    headers = {"x-turnout-session": "mine"}
+    call = {"role": "assistant", "tool_calls": [{"id": "c", "type": "function", "function": {"name": "look"}}]}
+    loop = [*EASY, call, {"role": "tool", "tool_call_id": "c", "content": "3 files"}]
+
+    async def decided(messages: Any) -> tuple[str, str]:
+        body = {"model": "auto", "messages": messages}
+        async with gateway.http.post(f"{gateway.url}/route", json=body, headers=headers) as response:
+            answer = await response.json()
+            return answer["model"], answer["reason"]
+
+    assert await decided(HARD) == ("big", "at or above the threshold")
+    assert await decided(loop) == ("small", "below the threshold")
+    await gateway.post({"model": "auto", "messages": HARD}, headers=headers)
+    assert await decided(loop) == ("big", TOOL_LOOP)
 
 
 @pytest.mark.parametrize(
