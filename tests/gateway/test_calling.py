@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
+from random import Random
 from typing import Any
 
 import pytest
@@ -296,3 +297,77 @@ async def test_a_key_with_a_budget_does_not_fall_back_on_what_costs_more_than_wa
         assert second.requests == []
     else:
         assert (await say(client, model="small")).headers["x-turnout-model"] == model
+
+
+async def test_whatever_happens_every_place_is_given_back(provider: Provider, second: Provider, start: Start) -> None:
+    """Faults of all kinds, clients that leave, and breakers that open and close, all at once."""
+    random = Random(7)
+    cut = streamed(event(chunk("Pa")), end=False, reset=True)
+    faults = [OOPS, hang, hang_up, busy("Retry-After: 0"), busy("Retry-After: 600"), plain(), good_stream(), plain()]
+    faults += [plain(), good_stream()] * 5
+    faults += [cut, plain(b"not json"), streamed(head=b"rubbish\r\n\r\n")]
+    provider.script = [random.choice(faults) for _ in range(300)]
+    second.script = [random.choice(faults) for _ in range(300)]
+    models = {
+        "big": {"base_url": provider.base_url, "addresses": [{"base_url": second.base_url}], "max_concurrent": 3},
+        "small": {"base_url": second.base_url, "max_concurrent": 3},
+    }
+    upstream = {
+        **FAST,
+        "max_waiting": 4,
+        "wait_limit_s": 0.2,
+        "breaker_failures": 3,
+        "breaker_open_s": 0.05,
+        "longest_retry_wait_s": 0.05,
+    }
+    gateway = await two_models(start, provider, second, models=models, upstream=upstream)
+
+    statuses: list[int | None] = []
+
+    async def client() -> None:
+        for _ in range(10):
+            body = {"model": "auto", "messages": HARD, "stream": random.random() < 0.5}
+            try:
+                async with asyncio.timeout(random.choice([0.05, 0.2, 20.0])):
+                    statuses.append((await gateway.post(body))[0])
+            except TimeoutError:
+                statuses.append(None)
+
+    await asyncio.gather(*(client() for _ in range(12)))
+    assert None in statuses
+    assert 200 in statuses
+    balancers = [model.balancer for model in gateway.app.routes.models.values()]
+    async with asyncio.timeout(5):
+        while any(address.under_way for balancer in balancers for address in balancer.addresses):
+            await asyncio.sleep(0.02)
+    assert [balancer.waiting for balancer in balancers] == [0, 0]
+    provider.script, second.script = [], []
+    await asyncio.sleep(1.7)  # as long as a breaker may be open: 0.05 s, doubled five times
+    assert (await gateway.post({"model": "auto", "messages": HARD}))[0] == 200
+
+
+async def test_prometheus_sees_breakers_and_calls(provider: Provider, second: Provider, start: Start) -> None:
+    models = {"big": {"base_url": provider.base_url, "addresses": [{"base_url": second.base_url}]}}
+    gateway = await two_models(
+        start, provider, second, models=models, routes={}, upstream={"breaker_failures": 1, "max_retries": 0}
+    )
+    provider.default = OOPS
+    with pytest.raises(APIStatusError):
+        await say(gateway.openai, model="big")
+    second.default = hang
+    under_way = asyncio.create_task(gateway.post({"model": "big", "messages": HARD}))
+    async with asyncio.timeout(3):
+        while not second.requests:
+            await asyncio.sleep(0.01)
+    async with gateway.http.get(f"{gateway.url.removesuffix('/v1')}/metrics") as response:
+        told = await response.text()
+    under_way.cancel()
+    for line in (
+        'turnout_breaker_open{address="big"} 1',
+        'turnout_breaker_open{address="big#2"} 0',
+        'turnout_upstream_calls{address="big"} 0',
+        'turnout_upstream_calls{address="big#2"} 1',
+        'turnout_upstream_waiting{model="big"} 0',
+        'turnout_events_total{event="breakers_opened"} 1',
+    ):
+        assert line in told, told

@@ -58,6 +58,7 @@ from turnout.gateway.request_metrics import RequestMetrics, watch_gateway
 from turnout.gateway.routes import Routes, load_routes
 from turnout.gateway.sessions import Sessions
 from turnout.gateway.tracing import Tracing
+from turnout.gateway.upstream_metrics import watch_upstreams
 from turnout.routers.base import Router
 
 PROTOCOLS: tuple[ClientProtocol, ...] = (
@@ -131,6 +132,7 @@ class Gateway:
         if folder := os.environ.get(FOLDER_VARIABLE):
             self._of_workers = MetricsOfWorkers(self.metrics, Path(folder))
         watch_gateway(self.metrics, self.counters, ledger, lambda: self._under_way)
+        watch_upstreams(self.metrics, lambda: self.routes)
         self.sessions = Sessions(LedgerCalls(ledger.database) if ledger else None, shared=config.is_shared)
         recorders: list[Recorder] = [SideCounter(self.counters), RequestLog(), SessionRecorder(self.sessions)]
         if ledger is not None:

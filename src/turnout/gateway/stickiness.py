@@ -9,8 +9,8 @@ its turns have had on average, each as slow as the last. If the cache outlives t
 thrown away. Both sums are in dollars, each call with an answer as long as the last one:
 
     saved  = calls at strong (the cached tokens at the cached price, what is new at the full one; later calls cached)
-             - calls at weak (the first at the full price, later ones cached)
-    thrown away = cached tokens x (strong's input price - its cached input price)
+             - calls at weak (the first at the price of writing a cache, or else the full one; later ones cached)
+    thrown away = cached tokens x (strong's price of writing a cache, or else of input - its cached input price)
 
 It stays if at least as much is thrown away as saved.
 """
@@ -83,7 +83,8 @@ def thrown_away_usd(session: Session, strong: ModelConfig) -> float:
     if strong.price is None:
         return 0.0
     cached = session.cached_tokens
-    return strong.price.cost_usd(cached, 0) - strong.price.cost_usd(cached, 0, cached_input_tokens=cached)
+    anew = strong.price.cost_usd(cached, 0, cache_write_tokens=cached)
+    return anew - strong.price.cost_usd(cached, 0, cached_input_tokens=cached)
 
 
 def saved_usd(request: ModelRequest, session: Session, strong: ModelConfig, weak: ModelConfig) -> float:
@@ -93,7 +94,7 @@ def saved_usd(request: ModelRequest, session: Session, strong: ModelConfig, weak
     calls = calls_a_turn(request)
     tokens = max(session.cached_tokens, len(request.raw) // CHARACTERS_A_TOKEN)
     at_strong = strong.price.cost_usd(tokens, session.output_tokens, cached_input_tokens=session.cached_tokens)
-    at_weak = weak.price.cost_usd(tokens, session.output_tokens)
+    at_weak = weak.price.cost_usd(tokens, session.output_tokens, cache_write_tokens=tokens)
     later_at_strong = strong.price.cost_usd(tokens, session.output_tokens, cached_input_tokens=tokens)
     later_at_weak = weak.price.cost_usd(tokens, session.output_tokens, cached_input_tokens=tokens)
     return at_strong - at_weak + (calls - 1) * (later_at_strong - later_at_weak)
