@@ -136,11 +136,12 @@ def _command() -> str:
             words += [parameter.opts[0], "PULLED"]
             continue
         for one in value if isinstance(value, tuple) else (value,):
-            words += [parameter.opts[0], _without_folders(str(one))]
+            words += [parameter.opts[0], _shown(str(one))]
     return shlex.join(words)
 
 
-def _without_folders(text: str) -> str:
-    """A setting whose value is a path keeps the path's last part."""
+def _shown(text: str) -> str:
+    from turnout.reproduce.recipes import without_folder
+
     key, equals, value = text.partition("=")
-    return f"{key}={Path(value).name}" if equals and "/" in value else text
+    return f"{key}={without_folder(value)}" if equals else text

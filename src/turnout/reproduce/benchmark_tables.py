@@ -131,6 +131,6 @@ def _row(
         "quality_at_half_strong": result.quality.value,
         "apgr_ten_point_grid": result.apgr_ten_point_grid,
         "apgr_by_seed": list(result.apgr.by_seed),
-        "settings": dict(recipe.settings),
+        "settings": recipe.shown_settings,
     }
     return Row((*labels, recipe.label, beside), figures, said, facts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import get_args
 
 from turnout import registry
@@ -29,6 +30,11 @@ class Recipe:
     """Its name in the paper's tables."""
 
     @property
+    def shown_settings(self) -> dict[str, JSON]:
+        """The settings for the report, which does not tell where files lie on a machine."""
+        return {key: without_folder(value) if isinstance(value, str) else value for key, value in self.settings.items()}
+
+    @property
     def knows_models(self) -> bool:
         """Whether it learns about models, and can be asked about any pair of them."""
         return learns_many_models(registry.load("router", self.router))
@@ -40,6 +46,15 @@ _KNOWN: Mapping[str, tuple[Recipe, ...]] = {
     "bert": (Recipe("bert", "bert", {}, BERT),),
     "causal-llm": (Recipe("causal-llm", "causal-llm", {}, CAUSAL_LLM),),
 }
+
+
+def without_folder(text: str) -> str:
+    """The last part of an absolute path; any other text as it is, such as a name on the hub.
+
+    >>> without_folder("/home/me/models/minilm"), without_folder("google-bert/bert-base-uncased")
+    ('minilm', 'google-bert/bert-base-uncased')
+    """
+    return Path(text).name if Path(text).is_absolute() else text
 
 
 def recipes_for(names: Sequence[str], settings: Mapping[str, Mapping[str, JSON]]) -> list[Recipe]:
