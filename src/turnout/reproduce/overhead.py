@@ -57,11 +57,13 @@ def _rows(routers: Sequence[Scored], usd_per_hour: float) -> Iterator[Row]:
         for one in mine:
             figures = _figures(one, usd_per_hour, paper.requests_per_s, paper.usd_per_million_requests)
             differs = f"the paper's ran on {paper.machine} at {paper.usd_per_hour:g} US dollars an hour"
-            yield Row((one.recipe.label, name), figures, compared(figures["queries_per_s"], SINGLY, differs))
+            said = compared(figures["queries_per_s"], SINGLY, differs)
+            yield Row((one.recipe.label, name), figures, said, {"train_s": one.train_s})
     for one in routers:
         if one.recipe.paper is None:
             figures = _figures(one, usd_per_hour, None, None)
-            yield Row((one.recipe.label, NOTHING), figures, compared(figures["queries_per_s"], SINGLY))
+            said = compared(figures["queries_per_s"], SINGLY)
+            yield Row((one.recipe.label, NOTHING), figures, said, {"train_s": one.train_s})
 
 
 def usd_per_million(queries_per_s: float, usd_per_hour: float) -> float:
