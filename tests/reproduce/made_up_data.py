@@ -53,7 +53,7 @@ def make_data(folder: Path) -> Path:
         [
             {"prompt_id": n, "ref": "gpt4_1106_preview", "model": model, "pref": 1.0 + (n % 7 == 0)}
             for n in range(60)
-            for model in ("Mixtral-8x7B-Instruct-v0.1", "gpt-3.5-turbo-1106", "model-0")
+            for model in ("Mixtral-8x7B-Instruct-v0.1", "gpt-3.5-turbo-1106", "never-heard-of")
         ],
     )
     scores = [{STRONG: 9, "mixtral-8x7b-instruct-v0.1": 9 if "hello" in question("bench", n) else 2} for n in range(40)]

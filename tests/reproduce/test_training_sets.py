@@ -25,6 +25,15 @@ def test_sets_are_of_one_pair_and_the_larger_holds_the_smaller(data: Path) -> No
     assert sets.by_name.pair == PAPERS_PAIR
 
 
+def test_judgements_by_name_are_of_models_that_are_asked_about_or_voted_on(data: Path) -> None:
+    sets = training_sets([data], [], HashingEncoder())
+    asked = training_sets([data], [], HashingEncoder(), asked_about={"never-heard-of"})
+    assert sets.by_name is not None
+    assert asked.by_name is not None
+    assert "never-heard-of" not in sets.by_name.models
+    assert len(asked.by_name) == len(sets.by_name) + 60
+
+
 def test_no_battle_is_about_a_tested_query_and_these_are_counted(data: Path) -> None:
     tested = question("mt-bench", 3)
     sets = training_sets([data], [tested.upper()], HashingEncoder())

@@ -83,7 +83,8 @@ def reproduce(plan: Plan, encoder: Encoder, *, tell: Tell = lambda said: None) -
     priced, missing_priced = load_transfers([Transfer(one, load_benchmark(one).pair) for one in _PRICED], plan.data_dir)
     tested = distinct_queries([*tests.values(), *elsewhere.values(), *named.values(), *priced.values()])
     tell("reading votes and judgements, and leaving out what is tested")
-    sets = training_sets(plan.folders, tested, encoder)
+    asked_about = {name for one in NAMED if one.named for name in (one.named.strong, one.named.weak)}
+    sets = training_sets(plan.folders, tested, encoder, asked_about=asked_about)
     n_texts = len(tested) + sum(len(set(one.battles.queries)) for one in sets.found)
     scorer = Scorer(CachedEncoder(encoder, capacity=n_texts), Parts(plan.out / "parts"), tell)
     work = Work(plan, recipes, tests, sets, scorer)

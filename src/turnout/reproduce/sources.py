@@ -120,7 +120,8 @@ CANDIDATES: Mapping[str, tuple[Candidate, ...]] = MappingProxyType(
                 "AlpacaEval's leaderboard: 70 models against gpt-4-1106-preview (alpaca_eval)",
                 (DataFile("alpaca_eval/prefs_*.jsonl*", "alpaca-eval-leaderboard"),),
                 False,
-                "So that mf and sw know models by name beyond the Arena's; used for named pairs alone.",
+                "So that mf and sw know models by name beyond the Arena's; used for named pairs alone, and of it only "
+                "the models that are asked about or that the votes are about too.",
             ),
         ),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,13 +42,17 @@ class TrainingSets:
         return [one.to_json() | {"left_out_as_tested": dict(self.met[one.name])} for one in self.found]
 
 
-def training_sets(folders: Sequence[Path], tested: Sequence[str], encoder: Encoder) -> TrainingSets:
+def training_sets(
+    folders: Sequence[Path], tested: Sequence[str], encoder: Encoder, *, asked_about: Set[str] = frozenset()
+) -> TrainingSets:
     """The training sets, without the battles about a query that is tested anywhere.
 
     Args:
-        folders: where data may be, the data folder first.
+        folders: where data may be, the data folder last.
         tested: the queries of all tables.
         encoder: whose cosine tells similar queries, if a threshold is known for it; see `find_contaminated`.
+        asked_about: models that will be asked about by name. Judgements of models that are not, and that no vote is
+            about, are left out: they are many, and teach nothing about these.
 
     Raises:
         DataError: a data set is not there.
@@ -72,7 +76,9 @@ def training_sets(folders: Sequence[Path], tested: Sequence[str], encoder: Encod
     lifted = {ARENA: arena, ARENA_JUDGE: Battles.concat([arena, _of_papers_pair(clean[D_JUDGE], D_JUDGE)])}
     if D_GOLD in clean:
         lifted[ARENA_GOLD] = Battles.concat([arena, _of_papers_pair(clean[D_GOLD], D_GOLD)])
-    by_name = Battles.concat([votes, *([clean[MANY_MODELS]] if MANY_MODELS in clean else [])]).with_pair(PAPERS_PAIR)
+    wanted = {PAPERS_PAIR.strong, PAPERS_PAIR.weak, *asked_about, *votes.models}
+    judged = [_between_any(clean[MANY_MODELS], wanted)] if MANY_MODELS in clean else []
+    by_name = Battles.concat([votes, *judged]).with_pair(PAPERS_PAIR)
     known = set(by_name.models)
     return TrainingSets(
         lifted=lifted,
@@ -81,6 +87,11 @@ def training_sets(folders: Sequence[Path], tested: Sequence[str], encoder: Encod
         tiers=tiers,
         met=met,
     )
+
+
+def _between_any(battles: Battles, models: Set[str]) -> Battles:
+    rows = [a in models and b in models for a, b in zip(battles.model_a, battles.model_b, strict=True)]
+    return battles.take(np.array(rows, dtype=bool))
 
 
 def _of_papers_pair(battles: Battles, name: str) -> Battles:
