@@ -25,17 +25,20 @@ def _body(required: dict[str, Any], optional: dict[str, Any] | None = None) -> d
     return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
-def _one_of(required: dict[str, Any], **one: dict[str, Any]) -> dict[str, Any]:
-    """A body with all of `required`, exactly one of the others and nothing else."""
-    ways = [
-        {
+def _one_of(required: dict[str, Any], *, closed: bool, **one: dict[str, Any]) -> dict[str, Any]:
+    """A body with all of `required` and exactly one of the others; nothing else, if closed."""
+    ways: list[dict[str, Any]] = []
+    for name, schema in one.items():
+        way: dict[str, Any] = {
             "type": "object",
             "required": [*required, name],
             "properties": {**required, name: schema},
-            "additionalProperties": False,
         }
-        for name, schema in one.items()
-    ]
+        if closed:
+            way["additionalProperties"] = False
+        else:
+            way["not"] = {"anyOf": [{"required": [other]} for other in one if other != name]}
+        ways.append(way)
     return {"required": True, "content": {"application/json": {"schema": {"oneOf": ways}}}}
 
 
@@ -135,7 +138,7 @@ DESCRIPTION: dict[str, Any] = {
                 "route",
                 "The decision alone: nothing is called",
                 _answer("What would be called, why, and what it would cost at most.", _DECISION),
-                requestBody=_body({"model": _MODEL}, {"messages": _MESSAGES, "input": _INPUT}),
+                requestBody=_one_of({"model": _MODEL}, closed=False, messages=_MESSAGES, input=_INPUT),
             )
         },
         "/v1/feedback": {
@@ -145,6 +148,7 @@ DESCRIPTION: dict[str, Any] = {
                 _answer("What was kept.", _OBJECT),
                 requestBody=_one_of(
                     {"decision_id": {"type": "string", "minLength": 1, "maxLength": 100}},
+                    closed=True,
                     thumb={"enum": ["up", "down"]},
                     score={"type": "number", "minimum": 0, "maximum": 1},
                     preferred={"type": "string", "description": "A model's name."},
