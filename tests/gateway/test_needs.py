@@ -18,6 +18,8 @@ from turnout.query import query_of
 URL = "http://127.0.0.1:1/v1"
 CHAT, MESSAGES, RESPONSES = OPENAI_CHAT, ANTHROPIC_MESSAGES, OPENAI_RESPONSES
 USER = {"role": "user", "content": "Name a river."}
+TOOL_USE = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+TOOL_RESULT = {"type": "tool_result", "tool_use_id": "t", "content": "x"}
 
 
 def needs(protocol: ClientProtocol, **body: Any) -> Needs:
@@ -37,9 +39,9 @@ def user(*parts: dict[str, Any]) -> list[dict[str, Any]]:
         (CHAT, {"functions": [{"name": "f"}]}),
         (CHAT, {"messages": [USER, {"role": "assistant", "tool_calls": []}, {"role": "tool", "content": "x"}]}),
         (MESSAGES, {"tools": [{"name": "f", "input_schema": {}}]}),
-        (MESSAGES, {"messages": [USER, {"role": "assistant", "content": [{"type": "tool_use"}]}]}),
+        (MESSAGES, {"messages": [USER, {"role": "assistant", "content": [TOOL_USE]}, *user(TOOL_RESULT)]}),
         (RESPONSES, {"tools": [{"type": "function", "name": "f"}]}),
-        (RESPONSES, {"input": [USER, {"type": "function_call", "name": "f"}]}),
+        (RESPONSES, {"input": [USER, {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}]}),
     ],
 )
 def test_tools(protocol: ClientProtocol, body: dict[str, Any]) -> None:

@@ -94,7 +94,11 @@ def build_app(
     ledger = None
     if (place := config.ledger.place(environment)) is not None:
         ledger = Ledger(open_database(place), query_text=config.ledger.query_text, keep_days=config.ledger.keep_days)
-    load = partial(load_routes, pool=pool, routers=routers, environment=environment)
+
+    def load(config: Config, *, previous: Routes) -> Routes:
+        # A function, since what a `partial` holds is shown by its repr, and the environment holds keys.
+        return load_routes(config, pool, routers=routers, environment=environment, previous=previous)
+
     return Gateway(config, routes, pool, ledger, load)
 
 
