@@ -276,8 +276,13 @@ def test_names_and_arguments_that_are_not_known_say_so(mf_folder):
         load_router("mf")
     with pytest.raises(InvalidValueError, match="unexpected keyword argument 'colour'"):
         load_router("mf", {"checkpoint_path": str(mf_folder), "colour": "red"})
+
+
+def test_a_head_of_another_kind_is_told_apart_without_torch():
     with pytest.raises(InvalidValueError, match="five label tokens"):
         load_router("causal_llm", {"checkpoint_path": "x", "num_outputs": 3})
+    with pytest.raises(InvalidValueError, match="num_labels must be 3"):
+        load_router("bert", {"checkpoint_path": "x", "num_labels": 2})
 
 
 def test_random_is_uniform_and_needs_nothing():

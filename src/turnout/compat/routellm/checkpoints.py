@@ -61,6 +61,9 @@ _PINNED: Mapping[str, tuple[str, str]] = {
 """Name on the hub → (commit, SHA-256 of model.safetensors), as published by others who pinned them."""
 _MAX_MF_BYTES = 1 << 30
 
+_SCORES = ("[[1]]", "[[2]]", "[[3]]", "[[4]]", "[[5]]")
+"""The label tokens of the released causal model."""
+
 
 def load_router(name: str, arguments: Mapping[str, JSON] | None = None, *, encoder: Encoder | None = None) -> Router:
     """A router by RouteLLM's name, or any of Turnout's by its folder or shipped name.
@@ -166,11 +169,11 @@ def _load_mf(
 
 def _load_bert(checkpoint_path: str, *, num_labels: int = 3) -> Router:
     """Win rate P(strong wins): 1 − (P(tie) + P(weak wins)), the order of the labels."""
+    if num_labels != 3:
+        raise InvalidValueError(f"num_labels must be 3 (strong wins, tie, weak wins), got {num_labels}.")
     from turnout.routers.bert import Bert
     from turnout.routers.torch_extra import transformers
 
-    if num_labels != 3:
-        raise InvalidValueError(f"num_labels must be 3 (strong wins, tie, weak wins), got {num_labels}.")
     limit = _limit(transformers, checkpoint_path, 512)
     return _mark(Bert.from_fine_tuned(checkpoint_path, TRAINED_PAIR, n_labels=3, score_threshold=2, max_tokens=limit))
 
@@ -186,12 +189,11 @@ def _load_causal_llm(
     flash_attention_2: bool = False,
 ) -> Router:
     """Win rate P(score < score_threshold) at the first label token that the model writes, of six tokens at most."""
-    from turnout.compat.routellm.released_causal_llm import load_causal_llm
-    from turnout.routers.causal_llm import LABEL_TOKENS
-
     del flash_attention_2  # how fast, not what
-    if num_outputs != 5 or model_type != "causal" or tuple(special_tokens or LABEL_TOKENS[5]) != LABEL_TOKENS[5]:
+    if num_outputs != 5 or model_type != "causal" or tuple(special_tokens or _SCORES) != _SCORES:
         raise InvalidValueError("Known are causal checkpoints of the five label tokens [[1]] to [[5]].")
+    from turnout.compat.routellm.released_causal_llm import load_causal_llm
+
     return _mark(
         load_causal_llm(checkpoint_path, TRAINED_PAIR, score_threshold=score_threshold, tokenizer_name=model_id)
     )
