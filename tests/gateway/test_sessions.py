@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from turnout.errors import LedgerError
 from turnout.gateway.database import SqliteDatabase
 from turnout.gateway.ledger_calls import LedgerCalls
 from turnout.gateway.schema import open_ledger
-from turnout.gateway.sessions import KEPT_S, Session, Sessions
+from turnout.gateway.sessions import KEPT_S, READ_LIMIT_S, Session, Sessions
 
 
 class Clock:
@@ -73,3 +75,21 @@ async def test_a_ledger_that_fails_costs_only_what_others_knew(
     assert await sessions.find("a") == kept
     assert await sessions.find("b") is None
     assert caplog.text.count("remembered by this process alone") == 1
+
+
+async def test_a_ledger_that_is_slow_holds_nobody_up_for_long(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Slow(LedgerCalls):
+        asked = 0
+
+        async def run(self, step: object) -> object:  # type: ignore[override]
+            self.asked += 1
+            await asyncio.sleep(30)
+            raise AssertionError
+
+    slow = Slow(SqliteDatabase(tmp_path / "x"))
+    sessions = Sessions(slow, shared=True)
+    started = time.perf_counter()
+    assert [await sessions.find("a") for _ in range(20)] == [None] * 20
+    assert time.perf_counter() - started < 3 * READ_LIMIT_S
+    assert slow.asked == 1
+    assert "takes too long to read" in caplog.text

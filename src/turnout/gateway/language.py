@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-MAX_EXAMINED_CHARACTERS = 2_000
+MAX_EXAMINED_CHARACTERS = 1_000
 
 _LEAST_LETTERS = 12
 _LEAST_WORDS = 3
@@ -63,13 +63,16 @@ def possible_languages(text: str) -> frozenset[str] | None:
     letters = sum(map(str.isalpha, text))
     if letters < 2:
         return None
-    by_script = [(len(pattern.findall(text)), languages) for pattern, languages in _COUNTED]
-    most, languages = max(by_script, key=lambda found: found[0])
-    if 2 * most > letters:
-        kana = next(count for count, found in by_script if found == _KANA)
-        # Chinese has no kana; a few of them among many ideographs are Japanese.
-        return _KANA if "ja" in languages and kana else languages
-    if letters < _LEAST_LETTERS or 10 * most > letters:
+    if not text.isascii():
+        by_script = [(len(pattern.findall(text)), languages) for pattern, languages in _COUNTED]
+        most, languages = max(by_script, key=lambda found: found[0])
+        if 2 * most > letters:
+            kana = next(count for count, found in by_script if found == _KANA)
+            # Chinese has no kana; a few of them among many ideographs are Japanese.
+            return _KANA if "ja" in languages and kana else languages
+        if 10 * most > letters:
+            return None
+    if letters < _LEAST_LETTERS:
         return None
     counts: dict[str, int] = {}
     for word in re.findall(r"[^\W\d_]+", text):

@@ -25,6 +25,10 @@ KEPT_S = 3_600.0
 MAX_REMEMBERED = 20_000
 """Sessions in memory, a few megabytes; beyond that those not seen for longest are forgotten."""
 
+READ_LIMIT_S = 0.2
+"""How long a request waits for what others know of its session."""
+
+_PAUSE_S = 1.0
 _SWEEP_EVERY_S = 60.0
 _logger = logging.getLogger(__name__)
 
@@ -72,6 +76,7 @@ class Sessions:
         self._unwritten: dict[str, Session | None] = {}
         self._writing: asyncio.Task[None] | None = None
         self._failed_before = False
+        self._no_reads_until = 0.0
 
     async def find(self, id: str) -> Session | None:
         """What is remembered of a session that was seen in the last hour."""
@@ -110,10 +115,17 @@ class Sessions:
 
     async def _read(self, calls: LedgerCalls, id: str, known: Session | None) -> Session | None:
         """What the store holds, or what is known here if it cannot be read."""
+        if time.monotonic() < self._no_reads_until:
+            return known
         try:
-            session = await calls.run(partial(_read, id=id))
+            async with asyncio.timeout(READ_LIMIT_S):
+                session = await calls.run(partial(_read, id=id))
         except LedgerError as error:
             self._note_failure(error)
+            return known
+        except TimeoutError:
+            self._no_reads_until = time.monotonic() + _PAUSE_S
+            self._note_failure(LedgerError("The ledger takes too long to read."))
             return known
         self._failed_before = False
         if session is None:

@@ -14,7 +14,7 @@ DEFAULT_OUTPUT_TOKENS = 4_096
 IMAGE_TOKENS = 1_600
 """What an image or another file is counted as; providers count large pictures about so."""
 
-_BYTES_A_TOKEN = 3
+BYTES_A_TOKEN = 3
 """English text has about four bytes a token, code and JSON about three; other scripts have more of both."""
 
 _LARGE = 16_384
@@ -64,7 +64,7 @@ def estimated_input_tokens(raw: bytes) -> int:
     20
     """
     length, files = bytes_and_files(raw)
-    return -(-length // _BYTES_A_TOKEN) + files * IMAGE_TOKENS
+    return -(-length // BYTES_A_TOKEN) + files * IMAGE_TOKENS
 
 
 def bytes_and_files(raw: bytes) -> tuple[int, int]:
