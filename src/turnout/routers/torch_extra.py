@@ -7,7 +7,7 @@ try:
     import transformers
 except ImportError as error:
     raise MissingExtraError(
-        error.name or "torch", extra="torch", purpose="The routers 'bert' and 'causal-llm'"
+        error.name or "torch", extra="torch", purpose="Fine-tuning ('bert', 'causal-llm')"
     ) from error
 
 __all__ = ["torch", "transformers"]
