@@ -1,8 +1,11 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from turnout.atomic_write import write_atomically, write_folder_atomically
+from turnout.errors import NotWritableError
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -71,3 +74,41 @@ def test_a_folder_that_cannot_be_replaced_is_put_back(tmp_path: Path, monkeypatc
         pass
     assert [path.name for path in folder.iterdir()] == ["old"]
     assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("place", ["file.txt/below", "file.txt/far/below"])
+def test_a_place_below_a_file_is_named(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file.txt").write_bytes(b"old")
+    with pytest.raises(NotWritableError, match="cannot be written"), write_atomically(tmp_path / place):
+        pass
+    with pytest.raises(NotWritableError, match="cannot be written"), write_folder_atomically(tmp_path / place):
+        pass
+    assert (tmp_path / "file.txt").read_bytes() == b"old"
+
+
+def test_a_folder_does_not_become_a_file_nor_a_file_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_bytes(b"old")
+    with pytest.raises(NotWritableError, match="it is a folder"), write_atomically(tmp_path / "folder"):
+        pass
+    with pytest.raises(NotWritableError, match="it is not a folder"), write_folder_atomically(tmp_path / "file"):
+        pass
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_device_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(NotWritableError, match="it is not a file"), write_atomically(pipe):
+        pass
+    assert pipe.is_fifo()
+
+
+def test_a_full_disk_names_the_file_and_leaves_the_old_one(tmp_path: Path) -> None:
+    target = tmp_path / "file.txt"
+    target.write_bytes(b"old")
+    with pytest.raises(NotWritableError, match=r"file\.txt cannot be written: No space left"), write_atomically(target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]

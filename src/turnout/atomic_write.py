@@ -10,24 +10,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from turnout.errors import NotWritableError
+
 
 @contextmanager
 def write_atomically(path: str | Path, mode: str = "wb") -> Iterator[IO[bytes]]:
-    """A file to write beside `path`, renamed onto it when the block ends well and removed when it does not."""
+    """A file to write beside `path`, renamed onto it when the block ends well and removed when it does not.
+
+    Raises:
+        NotWritableError: there is no room, no permission, or something that is not a file has this name.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, mode) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        _give_default_permissions(temporary, 0o666)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    if path.exists() and not path.is_file():  # a device would be replaced by a file
+        raise NotWritableError(path, "it is a folder" if path.is_dir() else "it is not a file")
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, mode) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            _give_default_permissions(temporary, 0o666)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager
@@ -35,20 +44,47 @@ def write_folder_atomically(folder: str | Path) -> Iterator[Path]:
     """A folder to fill beside `folder`, put in its place when the block ends well.
 
     An existing folder is moved aside first and put back if anything fails.
+
+    Raises:
+        NotWritableError: there is no room, no permission, or a file has this name.
     """
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".tmp"))
+    check_writable_folder(folder)
+    with _naming(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".tmp"))
+        try:
+            yield temporary
+            _give_default_permissions(temporary, 0o777)
+            if folder.exists():
+                _swap(temporary, folder)
+            else:
+                os.replace(temporary, folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def check_writable_folder(folder: str | Path) -> None:
+    """Raise NotWritableError if it can be told beforehand that the folder cannot be written; it makes nothing."""
+    folder = Path(folder).absolute()
+    if folder.exists() and not folder.is_dir():
+        raise NotWritableError(folder, "it is not a folder")
+    nearest = next(parent for parent in folder.parents if parent.exists())
+    if not nearest.is_dir():
+        raise NotWritableError(folder, f"{nearest} is not a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise NotWritableError(folder, f"{nearest} does not permit it")
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
     try:
-        yield temporary
-        _give_default_permissions(temporary, 0o777)
-        if folder.exists():
-            _swap(temporary, folder)
-        else:
-            os.replace(temporary, folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        yield
+    except NotWritableError:
         raise
+    except OSError as error:
+        raise NotWritableError(path, error.strerror or str(error)) from error
 
 
 def _swap(new: Path, folder: Path) -> None:

@@ -93,8 +93,8 @@ def sha256_of(path: Path) -> str:
 def cannot_write(path: Path, error: OSError) -> ConfigError:
     """The error for a place in the user's folder that cannot be written."""
     return ConfigError(
-        f"{path} cannot be written ({error.strerror}). What is fetched is kept under {user_folder()}; the environment "
-        f"variable {HOME_VARIABLE} names another folder."
+        f"{path} cannot be written ({error.strerror or error}). What is fetched is kept under {user_folder()}; the "
+        f"environment variable {HOME_VARIABLE} names another folder."
     )
 
 

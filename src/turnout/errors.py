@@ -5,6 +5,7 @@ TurnoutError
 ├── UnknownNameError        no router, encoder, model … has this name (also a LookupError)
 ├── DataError               a data file or a data set cannot be used; names the file and the line
 │   └── EmptyDataError      nothing is left to learn from or to measure
+├── NotWritableError        a file or a folder cannot be written (also an OSError)
 ├── NotFittedError          a router was asked for win rates before it learned anything
 ├── ArtifactError           a router folder is damaged or of another format
 │   └── EncoderMismatchError    a router was loaded with another encoder than it was trained with
@@ -64,6 +65,15 @@ class DataError(TurnoutError):
 
 class EmptyDataError(DataError):
     """Nothing is left to learn from or to measure."""
+
+
+class NotWritableError(TurnoutError, OSError):
+    """A file or a folder cannot be written, or must not be replaced; whatever was there is as it was."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path} cannot be written: {reason}.")
+        self.path = path
+        self.strerror = reason
 
 
 class NotFittedError(TurnoutError):

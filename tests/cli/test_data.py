@@ -60,3 +60,33 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments: tuple[str, ...], messa
     assert (code, out) == (2, "")
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_json_says_what_was_written(votes: Path, tmp_path: Path, run: Run) -> None:
+    raw = tmp_path / "raw.jsonl"
+    good = json.dumps({"model_a": "x", "model_b": "y", "winner": "tie", "prompt": "A long enough prompt"})
+    raw.write_text(good + '\n{"model_a": "x"}\n')
+    code, out, _ = run("data", "import", "arena", raw, "--out", tmp_path / "b.jsonl", "--skip-bad", "--json")
+    assert code == 0
+    assert json.loads(out) == {
+        "written": 1,
+        "kind": "battles",
+        "out": str(tmp_path / "b.jsonl"),
+        "left_out": {"that cannot be used": 1},
+        "rejected": f"{tmp_path / 'b.jsonl'}.rejected.jsonl",
+    }
+    code, out, _ = run("data", "split", votes, "--out", tmp_path / "parts", "--json")
+    assert code == 0
+    parts = json.loads(out)
+    assert sum(parts.values()) == 30
+    assert {Path(part).name for part in parts} == {"train.jsonl", "validation.jsonl", "test.jsonl"}
+    assert "arena" in json.loads(run("data", "import", "--list", "--json")[1])
+
+
+def test_a_split_never_replaces_a_file_by_its_folder(tmp_path: Path, run: Run) -> None:
+    Outcomes.from_columns(["x", "y"], {"big": [1, 0], "small": [0, 0]}).write_jsonl(tmp_path / "o.jsonl")
+    (tmp_path / "mine").write_text("mine")
+    code, _, err = run("data", "split", tmp_path / "o.jsonl", "--fractions", "a=0.5,b=0.5", "--out", tmp_path / "mine")
+    assert code == 2
+    assert "cannot be written" in err
+    assert (tmp_path / "mine").read_text() == "mine"

@@ -49,3 +49,37 @@ print("aiohttp" in sys.modules)
 """
     printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert printed.endswith("False\n")
+
+
+def test_a_place_that_may_not_be_read_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "secret.jsonl")
+
+    monkeypatch.setattr("turnout.cli.data.inspect_file", refuse)
+    assert run("data", "inspect", "x") == (2, "", "turnout: secret.jsonl: Permission denied.\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("data", "split", "f", "--out", "o"),
+        ("data", "ratings", "f"),
+        ("train", "knn", "--out", "o"),
+        ("evaluate", "random"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_seed_below_0_is_refused(arguments: tuple[str, ...], run: Run) -> None:
+    code, _, err = run(*arguments, "--seed", -1)
+    assert code == 2
+    assert "-1 is not in the range x>=0" in err
+
+
+def test_every_option_says_what_it_does() -> None:
+    silent = [
+        (name, option.name)
+        for name, command in commands()
+        for option in command.params
+        if isinstance(option, click.Option) and not option.help
+    ]
+    assert silent == []

@@ -148,3 +148,29 @@ def test_golden_labels_of_a_benchmark(run, tmp_path: Path) -> None:
     code, out, err = run("evaluate", folder, "--benchmark", "gsm8k", "--data", data, "--replicates", 50)
     assert code == 0
     assert "450 questions of GSM8K left out" in err
+
+
+def test_only_a_router_is_replaced(run, outcomes: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "thesis"
+    mine.mkdir()
+    (mine / "chapter.txt").write_text("years of work")
+    for out, problem in ((mine, "holds other things than a router"), (outcomes, "it is not a folder")):
+        before = outcomes.read_bytes()
+        code, _, err = run("train", "knn", "--outcomes", outcomes, *PAIR, "--out", out)
+        assert code == 2
+        assert problem in err
+        assert outcomes.read_bytes() == before
+    assert (mine / "chapter.txt").read_text() == "years of work"
+    (tmp_path / "empty").mkdir()
+    for _ in range(2):
+        assert run("train", "knn", "--outcomes", outcomes, *PAIR, "--out", tmp_path / "empty")[0] == 0
+
+
+def test_battles_of_other_models_are_counted(run, tmp_path: Path) -> None:
+    queries = [f"question {number}" for number in range(40)]
+    ours = Battles.from_columns(queries, "big", "small", [1.0, 0.0] * 20)
+    other = Battles.from_columns(["else"], "big", "other", [1.0])
+    Battles.concat([ours, other]).write_jsonl(tmp_path / "b.jsonl")
+    code, _, err = run("train", "knn", "--battles", tmp_path / "b.jsonl", *PAIR, "--out", tmp_path / "r")
+    assert code == 0
+    assert "left out: 1 battles that are not between big,small" in err

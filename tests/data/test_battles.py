@@ -55,7 +55,7 @@ def test_models_that_never_met_are_no_pair() -> None:
     [
         ({"share_a": [1.5]}, r"share_a must be in \[0, 1\], got 1.5 in row 0"),
         ({"share_a": [float("nan")]}, "share_a must be in"),
-        ({"weight": [0.0]}, "weight must be a number above 0, got 0.0"),
+        ({"weight": [0.0]}, "weight must be a number above 0, at most .*, got 0.0"),
         ({"weight": [float("inf")]}, "weight must be"),
         ({"model_b": ["a"]}, "two different models, got 'a' and 'a'"),
         ({"model_a": ["a", "a"]}, "model_a has 2 rows, but queries has 1"),
@@ -162,3 +162,24 @@ def test_take_reads_masks_and_indices() -> None:
     assert list(votes().take(np.array([True, False, False, True])).queries) == ["one", "four"]
     assert list(votes().take([3, 0]).queries) == ["four", "one"]
     assert len(votes().take([])) == 0
+
+
+def test_a_gzip_file_damaged_in_its_middle_is_named(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(b"".join(GOOD.replace(b'"q', b'"%d q' % row) for row in range(500))))
+    packed[40:44] = b"\xff" * 4
+    (tmp_path / "battles.jsonl.gz").write_bytes(packed)
+    with pytest.raises(DataError, match=r"battles\.jsonl\.gz, line \d+"):
+        Battles.read_jsonl(tmp_path / "battles.jsonl.gz")
+
+
+def test_a_byte_order_mark_and_carriage_returns_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "battles.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.replace(b"\n", b"\r\n"))
+    (tmp_path / "plain.jsonl").write_bytes(GOOD)
+    assert list(Battles.read_jsonl(path).rows()) == list(Battles.read_jsonl(tmp_path / "plain.jsonl").rows())
+
+
+def test_no_battles_at_all_are_called_empty(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").touch()
+    with pytest.raises(EmptyDataError, match="empty"):
+        Battles.read_jsonl(tmp_path / "empty.jsonl").for_pair(ModelPair("a", "b"))

@@ -69,11 +69,13 @@ def test_a_file_gives_back_what_was_written(tmp_path: Path, name: str) -> None:
     [
         ('{"query": "q"}', "line 1: 'scores' is missing"),
         ('{"query": "q", "scores": {}}', "line 1: 'scores' is missing"),
-        ('{"query": "q", "scores": {"a": "1"}}', "'scores' of 'a' must be a number, got '1'"),
+        ('{"query": "q", "scores": {"a": "1"}}', "'scores' of 'a' must be a number, at most 1e"),
         ('{"query": "q", "scores": [1]}', "must be an object"),
         ('{"scores": {"a": 1}}', "'query' must be text, got None"),
         ('{"query": "q", "scores": {"a": 1}, "costs": {}}', "unknown key 'costs'"),
         ('{"query": "q", "scores": {"a": NaN}}', "not JSON"),
+        ('{"query": "q", "scores": {"a": -1e300}}', r"at most 1e\+12, got -1e\+300"),
+        ('{"query": "q", "scores": {"a": 1}, "cost_usd": {"a": -0.1}}', "must not be below 0, got -0.1"),
     ],
 )
 def test_a_broken_line_is_named(tmp_path: Path, line: str, message: str) -> None:
@@ -103,7 +105,26 @@ def test_concat_widens_to_all_models() -> None:
 def test_columns_of_another_length_are_refused() -> None:
     with pytest.raises(InvalidValueError, match=r"scores of 'a' has shape \(1,\), but there are 2 queries"):
         Outcomes.from_columns(["x", "y"], {"a": [1.0]})
-    with pytest.raises(InvalidValueError, match="infinite"):
+    with pytest.raises(InvalidValueError, match="beyond 1e"):
         Outcomes.from_columns(["x"], {"a": [float("inf")]})
     with pytest.raises(UnknownNameError, match=r"model with scores \(cost_usd\)"):
         Outcomes.from_columns(["x"], {"a": [1.0]}, cost_usd={"b": [1.0]})
+
+
+def test_columns_out_of_range_are_refused() -> None:
+    with pytest.raises(InvalidValueError, match="beyond"):
+        Outcomes.from_columns(["a"], {"big": [float("inf")]})
+    with pytest.raises(InvalidValueError, match="below 0"):
+        Outcomes.from_columns(["a"], {"big": [1]}, cost_usd={"big": [-1.0]})
+
+
+def test_no_outcomes_at_all_are_called_empty(tmp_path: Path) -> None:
+    (tmp_path / "o.jsonl").touch()
+    with pytest.raises(EmptyDataError, match="empty"):
+        Outcomes.read_jsonl(tmp_path / "o.jsonl").for_pair(PAIR)
+
+
+@pytest.mark.parametrize("scale", [0, -1, NAN, float("inf")])
+def test_a_scale_must_be_a_number_above_0(scale: float) -> None:
+    with pytest.raises(InvalidValueError, match="scale must be above 0"):
+        table().battles(PAIR, scale=scale)

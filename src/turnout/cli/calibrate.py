@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from turnout.data.jsonl import open_bytes, read_jsonl
+from turnout.data.jsonl import damage_named, open_bytes, read_jsonl
 from turnout.errors import DataError, EmptyDataError, InvalidValueError
 from turnout.query import query_of
 from turnout.types import JSON
@@ -111,10 +111,10 @@ def queries_in(path: Path) -> Iterator[str]:
         DataError: a line cannot be used; names the file and the line.
     """
     if ".jsonl" not in path.suffixes:
-        with open_bytes(path) as file:
+        with damage_named(path), open_bytes(path) as file:
             for number, raw in enumerate(file, start=1):
                 try:
-                    line = raw.decode("utf-8").strip()
+                    line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
                 except UnicodeDecodeError as error:
                     raise DataError(f"not UTF-8 ({error.reason}).", path=path, line=number) from error
                 if line:

@@ -14,7 +14,7 @@ from turnout.cli.contamination import decontaminate, similarity
 from turnout.cli.labels import golden, judge
 from turnout.cli.pull import pull
 from turnout.cli.ratings import CRITERION, ratings
-from turnout.cli.settings import parse_settings, set_option
+from turnout.cli.settings import SEED, parse_settings, set_option
 from turnout.data.battles import Battles
 from turnout.data.importers.source import Reading, Source
 from turnout.data.inspection import inspect_file, read_data
@@ -46,6 +46,7 @@ data.add_command(pull)
 @click.option("--skip-bad", is_flag=True, help="Keep rows that cannot be used in OUT.rejected.jsonl and go on.")
 @click.option("--list", "listing", is_flag=True, help="List the sources and what each expects.")
 @set_option
+@AS_JSON
 def import_(
     source: str | None,
     path: Path | None,
@@ -54,11 +55,16 @@ def import_(
     skip_bad: bool,
     listing: bool,
     settings: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Turn a SOURCE's file or folder at PATH into battles or outcomes."""
     if listing:
-        for name in registry.names("importer"):
-            click.echo(f"{name:26}{registry.load('importer', name).expects}")
+        sources = {name: registry.load("importer", name).expects for name in registry.names("importer")}
+        if as_json:
+            click.echo(json.dumps(sources, ensure_ascii=False, indent=2))
+            return
+        for name, expects in sources.items():
+            click.echo(f"{name:26}{expects}")
         return
     if source is None or path is None or out is None:
         raise click.UsageError("Name a SOURCE, a PATH and --out FILE, or ask for the sources with --list.")
@@ -66,6 +72,11 @@ def import_(
     reader = source_class(**parse_settings(f"importer '{source}'", source_class, settings))
     reading = Reading(reader, path, min_characters=min_characters, skip_bad=skip_bad)
     written = reading.to_file(out)
+    if as_json:
+        rejected = {"rejected": f"{out}.rejected.jsonl"} if reading.rejected else {}
+        made = {"written": written, "kind": reader.kind, "out": str(out), "left_out": dict(reading.dropped)}
+        click.echo(json.dumps(made | rejected, ensure_ascii=False))
+        return
     click.echo(f"{written:,} {reader.kind} written to {out}")
     for reason, count in reading.dropped.items():
         click.echo(f"left out: {count:,} {reason}", err=True)
@@ -75,7 +86,9 @@ def import_(
 
 @data.command(epilog="Example: turnout data inspect battles.jsonl")
 @FILE
-@click.option("--rows", "n_rows", default=3, show_default=True, help="How many rows to show.")
+@click.option(
+    "--rows", "n_rows", type=click.IntRange(min=0), default=3, show_default=True, help="How many rows to show."
+)
 @AS_JSON
 def inspect(file: Path, n_rows: int, as_json: bool) -> None:
     """Count what a FILE of battles or outcomes holds, and show a few rows."""
@@ -85,30 +98,43 @@ def inspect(file: Path, n_rows: int, as_json: bool) -> None:
 
 @data.command(epilog="Example: turnout data split battles.jsonl --fractions train=0.8,test=0.2 --out splits")
 @FILE
-@click.option("--fractions", default="train=0.8,validation=0.1,test=0.1", show_default=True, metavar="NAME=F,…")
+@click.option(
+    "--fractions",
+    default="train=0.8,validation=0.1,test=0.1",
+    show_default=True,
+    metavar="NAME=F,…",
+    help="The parts and their shares, which add up to 1.",
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder for NAME.jsonl.")
-@click.option("--seed", default=0, show_default=True)
-def split(file: Path, fractions: str, out: Path, seed: int) -> None:
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the draw.")
+@AS_JSON
+def split(file: Path, fractions: str, out: Path, seed: int, as_json: bool) -> None:
     """Split a FILE by distinct query, each source in proportion: no query is on two sides."""
     sizes = _fractions(fractions)
     table = read_data(file)
     parts = split_rows(table.queries, list(sizes.values()), source=table.source, seed=seed)
-    for name, rows in zip(sizes, parts, strict=True):
-        target = out / f"{name}.jsonl"
+    targets = [out / f"{name}.jsonl" for name in sizes]
+    for target, rows in zip(targets, parts, strict=True):
         table.take(rows).write_jsonl(target)
-        click.echo(f"{len(rows):,} rows written to {target}")
+        if not as_json:
+            click.echo(f"{len(rows):,} rows written to {target}")
+    if as_json:
+        click.echo(json.dumps({str(target): len(rows) for target, rows in zip(targets, parts, strict=True)}))
 
 
 @data.command(epilog="Example: turnout data battles outcomes.jsonl --pair gpt-4o,mixtral-8x7b --out battles.jsonl")
 @FILE
-@click.option("--pair", required=True, metavar="STRONG,WEAK")
+@click.option("--pair", required=True, metavar="STRONG,WEAK", help="The two models.")
 @click.option("--scale", type=float, help="The largest possible gain; by default the range of the pair's scores.")
-@click.option("--out", required=True, type=click.Path(path_type=Path))
-def battles(file: Path, pair: str, scale: float | None, out: Path) -> None:
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The battles to write.")
+@AS_JSON
+def battles(file: Path, pair: str, scale: float | None, out: Path, as_json: bool) -> None:
     """Make battles of one pair from a FILE of outcomes."""
     made = Outcomes.read_jsonl(file).battles(ModelPair.parse(pair), scale=scale)
     made.write_jsonl(out)
-    click.echo(f"{len(made):,} battles written to {out}")
+    click.echo(
+        json.dumps({"written": len(made), "out": str(out)}) if as_json else f"{len(made):,} battles written to {out}"
+    )
 
 
 @data.command(epilog="Example: turnout data tiers votes.jsonl --tiers 5 --lift battles.jsonl")

@@ -12,7 +12,7 @@ import click
 
 from turnout import registry
 from turnout.cli.benchmark_data import benchmark_folder
-from turnout.cli.settings import parse_settings, set_option
+from turnout.cli.settings import SEED, parse_settings, set_option
 from turnout.errors import InvalidValueError
 from turnout.types import JSON, ModelPair
 
@@ -37,7 +37,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--golden-labels", type=int, metavar="N", help="Train on N random questions, test on the others.")
 @click.option("--seeds", type=int, default=5, show_default=True, help="How many times, with other questions.")
 @click.option(
-    "--development-seed", type=int, metavar="SEED", help="Test no seed on the questions that this one trains on."
+    "--development-seed", type=SEED, metavar="SEED", help="Test no seed on the questions that this one trains on."
 )
 @click.option("--encoder", "encoder_name", default="static", show_default=True, help="For routers that are trained.")
 @set_option
@@ -46,7 +46,7 @@ FILE = click.Path(path_type=Path)
     "--decontaminate", "met_paths", type=FILE, multiple=True, help="Test no query that this training data has met."
 )
 @click.option("--replicates", type=int, default=1_000, show_default=True, help="Bootstrap draws for the intervals.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--compare", is_flag=True, help="Print a leaderboard: paired differences, time to train and to decide.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--out", "out_dir", type=FILE, help="Also write results.json to this folder.")

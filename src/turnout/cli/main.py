@@ -70,3 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except TurnoutError as error:
         click.echo(f"turnout: {error}", err=True)
         sys.exit(USER_MISTAKE)
+    except OSError as error:  # a place that may not be read, a full disk: nothing that a traceback would explain
+        place = "" if error.filename is None else f"{error.filename}: "
+        click.echo(f"turnout: {place}{error.strerror or error}.", err=True)
+        sys.exit(USER_MISTAKE)

@@ -8,6 +8,7 @@ from typing import get_args
 
 import click
 
+from turnout.cli.settings import SEED
 from turnout.data.battles import Battles
 from turnout.data.ratings import DEFAULT_REPLICATES, Ratings
 from turnout.data.tiers import Criterion
@@ -30,7 +31,7 @@ CRITERION = click.option(
 @CRITERION
 @click.option("--anchor", metavar="MODEL=RATING", help="Hold a model at a rating.  [default: the mean is 1000]")
 @click.option("--replicates", default=DEFAULT_REPLICATES, show_default=True, help="How many bootstrap draws.")
-@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Write a picture: .png, .pdf or .svg (extra 'plots').")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def ratings(

@@ -13,6 +13,9 @@ from turnout.errors import InvalidValueError, UnknownNameError
 
 Command = Callable[..., Any]
 
+SEED = click.IntRange(min=0)
+"""The type of every seed option: numpy takes no seed below 0."""
+
 
 def set_option(command: Command) -> Command:
     """The option `--set`, as often as there are settings to set."""

@@ -13,7 +13,7 @@ import click
 
 from turnout import registry
 from turnout.cli.calibrate import queries_in
-from turnout.cli.settings import parse_settings, set_option
+from turnout.cli.settings import SEED, parse_settings, set_option
 from turnout.errors import InvalidValueError, UnknownNameError
 from turnout.types import JSON, ModelPair
 
@@ -38,7 +38,9 @@ FILE = click.Path(path_type=Path)
 @set_option
 @click.option("--holdout", default=0.1, show_default=True, help="The share of queries to measure and calibrate on.")
 @click.option("--queries", "queries_path", type=FILE, help="Calibrate on these queries instead of the held-out ones.")
-@click.option("--seed", default=0, show_default=True, help="Of the holdout, the golden labels and the router.")
+@click.option(
+    "--seed", type=SEED, default=0, show_default=True, help="Of the holdout, the golden labels and the router."
+)
 @click.option("--checkpoints", type=FILE, help="Keep the state of training here; a run that was killed goes on.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def train(
@@ -63,16 +65,21 @@ def train(
 
     A part of the queries is held out: the router is measured and calibrated on them, and both are kept in its folder.
     """
+    from turnout.artifacts import check_replaceable
     from turnout.training import for_training, takes_argument
     from turnout.training import train as fit_and_measure
 
     if not (battles_paths or outcomes_paths or benchmark):
         raise InvalidValueError("There is nothing to learn from: give --battles, --outcomes or --benchmark.")
+    check_replaceable(out)
     router = make_router(router_name, encoder_name, preset, settings, seed)
     queries = None if queries_path is None else list(queries_in(queries_path))
     battles, pair, files = read_training_data(
         battles_paths, outcomes_paths, benchmark, data_dir, golden_labels, pair_text, seed
     )
+    taught = for_training(battles, pair, router)
+    if len(taught) < len(battles):
+        click.echo(f"left out: {len(battles) - len(taught):,} battles that are not between {pair}", err=True)
     with _progress(router_name) as show:
         arguments: dict[str, Any] = {}
         if takes_argument(router, "progress"):
@@ -83,7 +90,7 @@ def train(
             arguments["checkpoint_folder"] = checkpoints
         trained = fit_and_measure(
             router,
-            for_training(battles, pair, router),
+            taught,
             holdout=holdout,
             calibration_queries=queries,
             calibration_data="" if queries_path is None else queries_path.name,

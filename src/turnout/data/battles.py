@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -11,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from turnout.data.jsonl import read_jsonl, write_jsonl
+from turnout.data.jsonl import LARGEST_NUMBER, read_jsonl, write_jsonl
 from turnout.errors import DataError, EmptyDataError, InvalidValueError, UnknownNameError
 from turnout.types import JSON, FloatArray, IntArray, ModelPair
 
 WINNERS = {"a": 1.0, "tie": 0.5, "b": 0.0}
 """What a file's `winner` means as model a's share."""
 
+_WEIGHTS = f"a number above 0, at most {LARGEST_NUMBER:g}"
 _KEYS = frozenset({"query", "model_a", "model_b", "share_a", "winner", "weight", "source"})
 
 
@@ -78,7 +78,7 @@ class Battles:
                 raise InvalidValueError(f"{name} has {len(getattr(self, name))} rows, but queries has {n}.")
         # Written so that NaN fails too.
         _first_bad("share_a", self.share_a, (self.share_a >= 0) & (self.share_a <= 1), "in [0, 1]")
-        _first_bad("weight", self.weight, (self.weight > 0) & np.isfinite(self.weight), "a number above 0")
+        _first_bad("weight", self.weight, (self.weight > 0) & (self.weight <= LARGEST_NUMBER), _WEIGHTS)
         for row, (a, b) in enumerate(zip(self.model_a, self.model_b, strict=True)):
             if not a or not b or a == b:
                 raise InvalidValueError(f"Row {row}: a battle needs two different models, got '{a}' and '{b}'.")
@@ -133,8 +133,10 @@ class Battles:
 
         Raises:
             UnknownNameError: one of the models is in no battle.
-            EmptyDataError: both are known, but never met.
+            EmptyDataError: there is no battle, or both are known, but never met.
         """
+        if not len(self):
+            raise EmptyDataError("There are no battles: the data set is empty.")
         models = self.models
         for name in (pair.strong, pair.weak):
             if name not in models:
@@ -266,8 +268,8 @@ def _text(row: Mapping[str, JSON], key: str, default: str | None = None) -> str:
 
 def _number(row: Mapping[str, JSON], key: str, default: float) -> float:
     value = row.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
-        raise ValueError(f"'{key}' must be a number above 0, got {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LARGEST_NUMBER:
+        raise ValueError(f"'{key}' must be {_WEIGHTS}, got {value!r}.")
     return float(value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,12 @@ from turnout.errors import DataError
 from turnout.types import JSON
 
 MAX_LINE_BYTES = 64 * 2**20
+
+LARGEST_NUMBER = 1e12
+"""The largest score, cost or weight: anything larger is a slip, and its sums and squares would swamp all others."""
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_DAMAGE = (OSError, EOFError, zlib.error)
 
 
 def open_bytes(path: str | Path) -> IO[bytes]:
@@ -30,6 +37,15 @@ def open_bytes(path: str | Path) -> IO[bytes]:
         raise DataError(f"cannot be read: {error.strerror or error}.", path=path) from error
 
 
+@contextmanager
+def damage_named(path: str | Path) -> Iterator[None]:
+    """Around the reading of an opened file: what goes wrong in it, such as a damaged .gz, becomes a DataError."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise DataError(f"cannot be read: {error}.", path=path) from error
+
+
 def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, JSON]]]:
     """(line number, object) for each line that is not blank; line numbers start at 1.
 
@@ -42,8 +58,10 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, JSON]]]:
             number += 1
             try:
                 line = file.readline(MAX_LINE_BYTES + 1)
-            except (OSError, EOFError) as error:
+            except _DAMAGE as error:
                 raise DataError(f"cannot be read: {error}.", path=path, line=number) from error
+            if number == 1:  # programs on Windows like to write one
+                line = line.removeprefix(_BYTE_ORDER_MARK)
             if not line:
                 return
             if len(line) > MAX_LINE_BYTES:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from turnout.data.battles import Battles
-from turnout.data.jsonl import read_jsonl, write_jsonl
+from turnout.data.jsonl import LARGEST_NUMBER, read_jsonl, write_jsonl
 from turnout.errors import DataError, EmptyDataError, InvalidValueError, UnknownNameError
 from turnout.types import JSON, FloatArray, ModelPair
 
@@ -140,6 +140,8 @@ class Outcomes:
         Raises:
             EmptyDataError: there is no such query.
         """
+        if not len(self):
+            raise EmptyDataError("There are no outcomes: the data set is empty.")
         columns = [self.column(pair.strong), self.column(pair.weak)]
         known = np.asarray(np.isfinite(self.scores[:, columns]).all(axis=1))
         if not known.any():
@@ -164,7 +166,7 @@ class Outcomes:
         known = self.for_pair(pair)
         gain = known.scores[:, 0] - known.scores[:, 1]
         span = float(known.scores.max() - known.scores.min()) if scale is None else scale
-        if span <= 0:
+        if not (span > 0 and math.isfinite(span)):
             raise InvalidValueError(
                 f"All scores of '{pair.strong}' and '{pair.weak}' are the same: there is nothing to learn."
                 if scale is None
@@ -245,8 +247,10 @@ def _table(
         column = np.asarray(values, dtype=np.float64)
         if column.shape != (n,):
             raise InvalidValueError(f"{name} of '{model}' has shape {column.shape}, but there are {n} queries.")
-        if np.isinf(column).any():
-            raise InvalidValueError(f"{name} of '{model}' holds an infinite value.")
+        if (np.abs(column) > LARGEST_NUMBER).any():
+            raise InvalidValueError(f"{name} of '{model}' holds a number beyond {LARGEST_NUMBER:g}.")
+        if name != "scores" and (column < 0).any():
+            raise InvalidValueError(f"{name} of '{model}' holds a number below 0.")
         table[:, models.index(model)] = column
     return table
 
@@ -267,6 +271,10 @@ def _numbers(row: Mapping[str, JSON], key: str) -> dict[str, float]:
         raise ValueError(f"'{key}' must be an object {{model: number}}, got {values!r}.")
     for model, value in values.items():
         # A right-or-wrong score may be written true or false.
-        if value is not None and (not isinstance(value, int | float) or not math.isfinite(value)):
-            raise ValueError(f"'{key}' of '{model}' must be a number, got {value!r}.")
+        if value is None:
+            continue
+        if not isinstance(value, int | float) or not abs(value) <= LARGEST_NUMBER:
+            raise ValueError(f"'{key}' of '{model}' must be a number, at most {LARGEST_NUMBER:g}, got {value!r}.")
+        if key != "scores" and value < 0:
+            raise ValueError(f"'{key}' of '{model}' must not be below 0, got {value!r}.")
     return {sys.intern(model): float(value) for model, value in values.items() if value is not None}

@@ -37,7 +37,7 @@ def split_rows(
     >>> sorted([*train.tolist(), *test.tolist()])
     [0, 1, 2, 3]
     """
-    if not fractions or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
+    if not fractions or not all(part > 0 for part in fractions) or abs(sum(fractions) - 1) > 1e-9:
         raise InvalidValueError(f"fractions must be above 0 and add up to 1, got {list(fractions)}.")
     sources = [""] * len(queries) if source is None else source
     rows_of_text: dict[str, list[int]] = {}

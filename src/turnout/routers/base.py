@@ -135,16 +135,16 @@ def restore(artifact: Artifact, *, encoder: Encoder | None = None) -> Router:
     """The fitted router that an artifact describes; see `Router.load`."""
     router_class = registry.load("router", artifact.router)
     settings = dict(artifact.settings)
-    if artifact.encoder is not None:
-        settings["encoder"] = _matching_encoder(artifact.encoder, encoder)
     try:
+        if artifact.encoder is not None:
+            settings["encoder"] = _matching_encoder(artifact.encoder, encoder)
         router = router_class(**settings)
     except TypeError as error:
         raise ArtifactError(
             f"The router '{artifact.router}' of this version does not take the saved settings ({error}). Train it anew."
         ) from error
     for key, value in artifact.learned.items():
-        setattr(router, key, ModelPair(**value) if key == "pair_" else value)
+        setattr(router, key, _pair(value) if key == "pair_" else value)
     for key, array in artifact.arrays.items():
         attribute, slash, part = key.partition("/")
         if slash:  # one of a dict of named arrays
@@ -152,6 +152,13 @@ def restore(artifact: Artifact, *, encoder: Encoder | None = None) -> Router:
         else:
             setattr(router, key, array)
     return cast("Router", router)
+
+
+def _pair(value: JSON) -> ModelPair:
+    try:
+        return ModelPair(strong=value["strong"], weak=value["weak"])
+    except (TypeError, KeyError, ValueError) as error:
+        raise ArtifactError(f"The saved pair {value!r:.100} is damaged: train the router anew.") from error
 
 
 def describe_encoder(encoder: Encoder) -> dict[str, JSON]:

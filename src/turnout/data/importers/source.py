@@ -16,7 +16,7 @@ from typing import ClassVar, Literal
 
 from turnout.data.battles import Battles
 from turnout.data.importers.imported import Imported
-from turnout.data.jsonl import open_bytes, read_jsonl, write_jsonl
+from turnout.data.jsonl import damage_named, open_bytes, read_jsonl, write_jsonl
 from turnout.data.outcomes import Outcomes
 from turnout.data.parquet import read_parquet
 from turnout.errors import DataError, InvalidValueError
@@ -146,7 +146,7 @@ def read_csv(path: Path) -> Iterator[tuple[int, Row]]:
     """
     # A field may hold a whole conversation: the csv module's own limit of 128 KiB is too low.
     csv.field_size_limit(min(sys.maxsize, 64 * 2**20))
-    with open_bytes(path) as file:
+    with damage_named(path), open_bytes(path) as file:
         reader = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), strict=True)
         try:
             for row in reader:
@@ -167,10 +167,10 @@ def read_json_array(path: Path) -> Iterator[tuple[int, Row]]:
     Raises:
         DataError: the file is not that.
     """
-    with open_bytes(path) as file:
+    with damage_named(path), open_bytes(path) as file:
         try:
-            values = json.load(file)
-        except ValueError as error:
+            values = json.loads(file.read().decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:
             raise DataError(f"not JSON: {error}.", path=path) from error
     if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
         raise DataError("expected a JSON array of objects.", path=path)
