@@ -6,7 +6,7 @@ import click
 import pytest
 
 from turnout import __version__
-from turnout.cli.main import COMMANDS, turnout
+from turnout.cli.main import COMMANDS, main, turnout
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -83,3 +83,20 @@ def test_every_option_says_what_it_does() -> None:
         if isinstance(option, click.Option) and not option.help
     ]
     assert silent == []
+
+
+def test_help_begins_with_what_a_newcomer_needs(run: Run) -> None:
+    code, out, _ = run("--help")
+    assert code == 0
+    listed = [line.split()[0] for line in out.partition("Commands:\n")[2].splitlines() if line.startswith("  ")]
+    assert [name for name in listed if name in COMMANDS] == list(COMMANDS)
+    assert listed[:2] == ["demo", "route"]
+
+
+def test_the_shell_completes_commands(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_TURNOUT_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "turnout data im")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    with pytest.raises(SystemExit):
+        main([])
+    assert capfd.readouterr().out == "plain,import\n"

@@ -13,22 +13,22 @@ from turnout._version import __version__
 from turnout.errors import TurnoutError
 
 COMMANDS: dict[str, str] = {
-    "adapt": "turnout.cli.adapt:adapt",
-    "data": "turnout.cli.data:data",
     "demo": "turnout.cli.demo:demo",
-    "encoders": "turnout.cli.encoders:encoders",
-    "calibrate": "turnout.cli.calibrate:calibrate",
+    "route": "turnout.cli.route:route",
+    "data": "turnout.cli.data:data",
     "collect": "turnout.cli.collect:collect",
+    "train": "turnout.cli.train:train",
     "evaluate": "turnout.cli.evaluate:evaluate",
+    "calibrate": "turnout.cli.calibrate:calibrate",
+    "adapt": "turnout.cli.adapt:adapt",
+    "reproduce": "turnout.cli.reproduce:reproduce",
+    "serve": "turnout.cli.serve:serve",
+    "logs": "turnout.cli.logs:logs",
     "explain": "turnout.cli.explain:explain",
     "keys": "turnout.cli.keys:keys",
-    "logs": "turnout.cli.logs:logs",
-    "reproduce": "turnout.cli.reproduce:reproduce",
-    "route": "turnout.cli.route:route",
-    "serve": "turnout.cli.serve:serve",
-    "train": "turnout.cli.train:train",
+    "encoders": "turnout.cli.encoders:encoders",
 }
-"""Command → where it stands. Modules are imported when they are called, so that `turnout --help` is instant."""
+"""Command → where it stands, in the order in which a newcomer needs them. Modules are imported when they are called."""
 
 USER_MISTAKE = 2
 """Exit code for a mistake that the user can mend."""
@@ -38,8 +38,8 @@ class CommandTable(click.Group):
     """A group whose commands are imported only when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, sorted."""
-        return sorted(COMMANDS)
+        """The names, in the order of the table."""
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported now; an unknown name is answered with the nearest one."""
