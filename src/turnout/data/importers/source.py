@@ -126,7 +126,8 @@ class Reading:
         records = (record for _, record in self.records())
         first = next(records, None)
         if first is None:
-            raise DataError(f"holds no row to import ({dict(self.dropped) or 'it is empty'}).", path=self.path)
+            left_out = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.items())
+            raise DataError(f"holds no row to import ({left_out or 'it is empty'}).", path=self.path)
         written = write_jsonl(out, itertools.chain([first], records))
         if self.rejected:
             write_jsonl(f"{out}.rejected.jsonl", self.rejected)
