@@ -13,7 +13,7 @@ import aiohttp
 from turnout.config import load_config
 from turnout.demo.stand_in import stand_in_provider
 from turnout.gateway.app import build_app
-from turnout.gateway.server import listen, server
+from turnout.gateway.server import listen, running
 
 CONFIG = """
 [models.big]
@@ -35,18 +35,12 @@ async def main() -> None:
             path = Path(folder) / "turnout.toml"
             path.write_text(CONFIG.format(address=address))
             app = build_app(load_config(path))  # an ASGI application: any server takes it
-        opened = listen("127.0.0.1", 0)
-        running = server(app)
-        serving = asyncio.create_task(running.serve(sockets=[opened]))
-        async with aiohttp.ClientSession() as session:
+        async with running(app, listen("127.0.0.1", 0)) as gateway, aiohttp.ClientSession() as session:
             for query in ("Name a river.", "Prove that the square root of two is irrational."):
                 body = {"model": "auto", "messages": [{"role": "user", "content": query}]}
-                url = f"http://127.0.0.1:{opened.getsockname()[1]}/v1/chat/completions"
-                async with session.post(url, json=body) as answer:
+                async with session.post(f"{gateway}/chat/completions", json=body) as answer:
                     model, win_rate = answer.headers["x-turnout-model"], answer.headers["x-turnout-win-rate"]
                     print(f"{model:6} {win_rate}  {query}")
-        running.should_exit = True
-        await serving
 
 
 asyncio.run(main())
