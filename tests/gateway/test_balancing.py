@@ -149,6 +149,30 @@ async def test_a_breaker_that_opens_sends_those_in_line_away() -> None:
         await shared.take()
 
 
+async def test_a_conversation_keeps_its_address_and_addresses_share_conversations_by_weight() -> None:
+    shared = balancer(3, 1)
+    own: dict[str, set[str]] = {}
+    for session in [f"session {number}" for number in range(400)] * 3:
+        place = await shared.take(session=session)
+        own.setdefault(session, set()).add(place.address.name)
+        place.give_back()
+    assert all(len(names) == 1 for names in own.values())
+    at_first = sum(names == {"0"} for names in own.values())
+    assert 260 < at_first < 340, "three quarters of 400, give or take four standard deviations"
+    other_worker = balancer(3, 1)
+    for session, names in list(own.items())[:20]:
+        assert {(await other_worker.take(session=session)).address.name} == names
+
+
+async def test_a_conversation_leaves_an_address_that_is_much_busier_or_out() -> None:
+    shared = balancer(1, 1)
+    places = [await shared.take(session="a") for _ in range(12)]
+    assert Counter(place.address.name for place in places).most_common()[0][1] == 8, "four more than the other"
+    own = places[0].address
+    open_breaker(own)
+    assert (await shared.take(session="a")).address is not own
+
+
 class AnyCalls(RuleBasedStateMachine):
     """Calls are taken, waited for, cancelled and ended in any order."""
 

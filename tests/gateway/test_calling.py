@@ -371,3 +371,17 @@ async def test_prometheus_sees_breakers_and_calls(provider: Provider, second: Pr
         'turnout_events_total{event="breakers_opened"} 1',
     ):
         assert line in told, told
+
+
+async def test_a_conversation_keeps_to_the_address_that_has_its_prompt_cache(
+    provider: Provider, second: Provider, start: Start
+) -> None:
+    small = {"base_url": provider.base_url, "addresses": [{"base_url": second.base_url}]}
+    models = {"big": {"base_url": provider.base_url}, "small": small}
+    gateway = await two_models(start, provider, second, models=models)
+    asked: list[dict[str, Any]] = [{"role": "user", "content": "an easy one"}]
+    for number in range(4):
+        status, _, _ = await gateway.post({"model": "auto", "messages": asked})
+        assert status == 200
+        asked += [{"role": "assistant", "content": "Paris."}, {"role": "user", "content": f"easy {number}"}]
+    assert sorted([len(provider.requests), len(second.requests)]) == [0, 4]

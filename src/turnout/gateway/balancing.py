@@ -1,16 +1,19 @@
 """Shares a model's calls out among its addresses, and lets each have only so many at once.
 
 An address is a base_url and a key. A call goes to the one that has the fewest calls under way for its weight; where
-several are equal they take turns by weight. Out are those whose breaker is open and, as long as there are others, those
-that asked for a rest (429 with Retry-After) or that this very call has failed at. If all are full the call waits in
-line, for a limited time and in a line of limited length, so that one slow provider can hold neither every connection
-nor every request.
+several are equal they take turns by weight. A conversation has an address of its own, the same in every worker, since
+prompt caches are kept by key or by machine; it goes elsewhere once that one has `PULL` calls more than another. Out
+are those whose breaker is open and, as long as there are others, those that asked for a rest (429 with Retry-After) or
+that this very call has failed at. If all are full the call waits in line, for a limited time and in a line of limited
+length, so that one slow provider can hold neither every connection nor every request.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -21,6 +24,9 @@ from turnout.gateway.provider import ProviderClient
 
 LONGEST_REST_S = 60.0
 """An address that asks for a longer rest is tried again all the same."""
+
+PULL = 4.0
+"""Calls under way for its weight by which a conversation's own address may be busier than the others."""
 
 _logger = logging.getLogger(__name__)
 
@@ -111,13 +117,17 @@ class Balancer:
         """How many calls stand in line."""
         return len(self._line)
 
-    async def take(self, avoid: Sequence[Address] = ()) -> Place:
-        """A place for a call, at another address than those to avoid if that can be.
+    async def take(self, avoid: Sequence[Address] = (), *, session: str | None = None) -> Place:
+        """A place for a call.
+
+        Args:
+            avoid: addresses that are taken only if there is no other.
+            session: the conversation, which is kept at one address.
 
         Raises:
             UpstreamUnavailableError: the breakers of all addresses are open, or none had a place in time.
         """
-        if not self._line and (address := self._free(avoid)) is not None:
+        if not self._line and (address := self._free(avoid, session)) is not None:
             return self._place(address)
         if not any(address.breaker.allows() for address in self.addresses):
             raise self._all_open()
@@ -140,12 +150,13 @@ class Balancer:
         """Prefer others for so long."""
         address.rests_until = max(address.rests_until, self._clock() + min(seconds, LONGEST_REST_S))
 
-    def _free(self, avoid: Sequence[Address]) -> Address | None:
+    def _free(self, avoid: Sequence[Address], session: str | None = None) -> Address | None:
         """The best address that has a place."""
         if len(self.addresses) == 1:
             (only,) = self.addresses
             return only if only.under_way < only.max_concurrent and only.breaker.allows() else None
         now = self._clock()
+        own = None if session is None else max(self.addresses, key=lambda address: _draw(session, address))
         free = [
             address
             for address in self.addresses
@@ -156,7 +167,7 @@ class Balancer:
             key=lambda address: (
                 address in avoid,
                 address.rests_until > now,
-                address.under_way / address.weight,
+                address.under_way / address.weight - (PULL if address is own else 0.0),
                 max(address.turn, self._turn),
             ),
             default=None,
@@ -213,3 +224,9 @@ class Balancer:
 
     def _full(self) -> UpstreamUnavailableError:
         return UpstreamUnavailableError("The provider has as many calls under way as it may have.", retry_after_s=1.0)
+
+
+def _draw(session: str, address: Address) -> float:
+    """A number that is the largest of all for each address as often as its weight says (rendezvous hashing)."""
+    digest = hashlib.blake2b(f"{session} {address.name}".encode(), digest_size=6).digest()
+    return -address.weight / math.log((int.from_bytes(digest) + 0.5) / 2**48)

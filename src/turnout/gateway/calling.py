@@ -131,9 +131,11 @@ class Calls:
         body = bridge.body(account.request, model.config)
         account.bridge = bridge
         tried: list[Address] = []
+        name = account.choice.session
+        session = name.id if name is not None and len(model.balancer.addresses) > 1 else None
         while True:
             try:
-                self._place = place = await model.balancer.take(tried)
+                self._place = place = await model.balancer.take(tried, session=session)
             except UpstreamUnavailableError:
                 self._upstream.counters.unavailable += 1
                 raise
