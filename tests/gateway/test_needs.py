@@ -28,6 +28,9 @@ def needs(protocol: ClientProtocol, **body: Any) -> Needs:
     return Needs(request, query_of(request.turns()))
 
 
+TOOL_USE = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
+
+
 def user(*parts: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"role": "user", "content": list(parts)}]
 
@@ -114,3 +117,9 @@ def test_a_body_of_any_depth_is_searched() -> None:
     deep = b'{"a":' * 900 + b'{"type":"image"}' + b"}" * 900
     request = CHAT.parse(b'{"model":"auto","messages":[{"role":"user","content":[' + deep + b"]}]}")
     assert Needs(request, "").images
+
+
+def test_a_field_that_the_provider_has_no_word_for_counts_against_it() -> None:
+    body = {"messages": [USER], "top_k": 3}
+    assert needs(MESSAGES, **body).unmet_by(ModelConfig("m", URL)) == "cannot be given 'top_k'"
+    assert needs(MESSAGES, **body).unmet_by(ModelConfig("m", URL, protocol="anthropic")) is None
