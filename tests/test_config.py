@@ -210,3 +210,9 @@ def _known_keys(table: str) -> set[str]:
     with pytest.raises(ConfigError) as caught:
         parse_config(content)
     return set(str(caught.value).split("Known: ")[1].rstrip(".").split(", "))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "plain.toml").write_text(WHOLE)
+    (tmp_path / "marked.toml").write_bytes(b"\xef\xbb\xbf" + WHOLE.replace("\n", "\r\n").encode())
+    assert load_config(tmp_path / "marked.toml") == load_config(tmp_path / "plain.toml")

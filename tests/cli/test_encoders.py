@@ -43,6 +43,8 @@ def test_pull_prints_where_the_weights_are(capsys, monkeypatch):
     monkeypatch.setattr(ModelFiles, "pull", lambda self, progress: "a hub")
     code, out, _ = run(capsys, "encoders", "pull", "minilm")
     assert (code, out) == (0, f"minilm: {MINILM.folder} (from a hub)\n")
+    _, out, _ = run(capsys, "encoders", "pull", "minilm", "--json")
+    assert json.loads(out) == {"name": "minilm", "folder": str(MINILM.folder), "source": "a hub"}
 
 
 def test_pull_of_another_name_is_a_mistake_with_a_hint(capsys):

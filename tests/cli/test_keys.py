@@ -47,6 +47,9 @@ def test_json_says_the_same(run: Run, config: Path) -> None:
     assert (made["requests_per_minute"], made["at_limit"], made["routes"]) == (60, "reject", None)
     (listed,) = run("keys", "list", "--config", config, "--json")[1].splitlines()
     assert json.loads(listed) == {**made, "used_requests_per_minute": 0.0}
+    revoked = json.loads(run("keys", "revoke", made["id"], "--config", config, "--json")[1])
+    assert revoked["id"] == made["id"]
+    assert json.loads(run("keys", "list", "--config", config, "--json")[1])["revoked"] is not None
 
 
 def test_what_is_used_is_shown(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

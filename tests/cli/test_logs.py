@@ -84,6 +84,8 @@ def test_export_writes_battles_that_can_be_read_back(run: Run, place: Path, tmp_
     assert "1 single scores were left out" in err
     battles = Battles.read_jsonl(file)
     assert (battles.queries, battles.model_a, battles.share_a.tolist()) == (["r"], ["big"], [1.0])
+    said = json.loads(run("logs", "export", file, "--as", "battles", "--ledger", place, "--json")[1])
+    assert (said["battles"], said["left_out"], said["out"]) == (1, 1, str(file))
     assert run("logs", "export", file, "--as", "battles", "--ledger", place, "--single-weight", "2")[0] == 2
 
 
@@ -91,6 +93,8 @@ def test_export_writes_queries(run: Run, place: Path, tmp_path: Path) -> None:
     file = tmp_path / "queries.jsonl"
     assert run("logs", "export", file, "--as", "queries", "--ledger", place, "--model", "big")[0] == 0
     assert [json.loads(line) for line in file.read_text().splitlines()] == [{"query": "q"}, {"query": "s"}]
+    said = run("logs", "export", file, "--as", "queries", "--ledger", place, "--model", "big", "--json")[1]
+    assert json.loads(said) == {"queries": 2, "out": str(file)}
 
 
 def test_tail_follows(place: Path) -> None:

@@ -100,3 +100,14 @@ def test_the_shell_completes_commands(capfd: pytest.CaptureFixture[str], monkeyp
     with pytest.raises(SystemExit):
         main([])
     assert capfd.readouterr().out == "plain,import\n"
+
+
+def test_every_command_but_the_server_can_print_json() -> None:
+    silent = [
+        name
+        for name, command in commands()
+        if name != "reproduce"  # it writes report.json
+        and not isinstance(command, click.Group)
+        and not any("--json" in option.opts for option in command.params)
+    ]
+    assert silent == ["serve"]

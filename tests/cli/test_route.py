@@ -37,8 +37,9 @@ def test_json_is_one_object_a_line(run: Run, router: Path) -> None:
 
 
 def test_queries_come_from_standard_input(run: Run, router: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("one\n\ntwo\n"))
-    assert len(run("route", "-", "--router", router, "--json")[1].splitlines()) == 2
+    monkeypatch.setattr("sys.stdin", io.StringIO("\ufeffone\r\n\ntwo\n"))
+    decided = run("route", "-", "--router", router, "--json")[1].splitlines()
+    assert [json.loads(line)["query"] for line in decided] == ["one", "two"]
 
 
 def test_a_strong_fraction_is_kept(run: Run, router: Path) -> None:

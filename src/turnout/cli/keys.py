@@ -98,13 +98,16 @@ def list_(config_path: Path, ledger_place: str | None, as_json: bool) -> None:
 @keys.command(epilog="Example: turnout keys revoke 3f9a1c05b7d2")
 @click.argument("id")
 @ledger_options
-def revoke(id: str, config_path: Path, ledger_place: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def revoke(id: str, config_path: Path, ledger_place: str | None, as_json: bool) -> None:
     """Shut out the key with this ID, for good. Running gateways know within a second."""
     from turnout.gateway.keys import revoke_key
     from turnout.gateway.schema import open_ledger
 
     with closing(open_ledger(ledger_database(config_path, ledger_place))) as connection:
         key = revoke_key(connection, id)
+    if as_json:
+        click.echo(json.dumps({"id": key.id, "revoked": key.revoked}))
     click.echo(f"Key {key.id} is revoked.", err=True)
 
 

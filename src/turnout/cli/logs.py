@@ -100,8 +100,15 @@ def query(config_path: Path, ledger_place: str | None, as_json: bool, **selected
     help="Battles: what a score of one model counts whose rival was not scored on the same query, from 0 to 1. "
     "[default: left out]",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
 def export(
-    file: Path, config_path: Path, ledger_place: str | None, kind: str, single_weight: float | None, **selected: Any
+    file: Path,
+    config_path: Path,
+    ledger_place: str | None,
+    kind: str,
+    single_weight: float | None,
+    as_json: bool,
+    **selected: Any,
 ) -> None:
     """Write JSON Lines to FILE: clients' feedback as battles to train on, or queries to calibrate on.
 
@@ -115,10 +122,17 @@ def export(
     if kind == "queries":
         queries = read_queries(database, selection)
         write_jsonl(file, ({"query": text} for text in queries))
+        if as_json:
+            click.echo(json.dumps({"queries": len(queries), "out": str(file)}))
         click.echo(f"{len(queries):,} queries are in {file}.", err=True)
         return
     found = battles_from_feedback(database, selection, single_weight=single_weight)
     found.battles.write_jsonl(file)
+    if as_json:
+        counts = {
+            name: getattr(found, name) for name in ("preferred", "compared", "single", "left_out", "without_text")
+        }
+        click.echo(json.dumps({"battles": len(found.battles), **counts, "out": str(file)}))
     click.echo(
         f"{len(found.battles):,} battles are in {file}: {found.preferred:,} of a preferred answer, {found.compared:,} "
         f"of two models' scores on the same query, {found.single:,} of single scores.",

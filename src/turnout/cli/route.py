@@ -124,7 +124,7 @@ def _notes(loaded: Route, prices: PairPrices) -> list[str]:
 
 def _read(queries: Sequence[str]) -> list[str]:
     if list(queries) == ["-"]:
-        texts = [line.strip() for line in sys.stdin]
+        texts = [line.strip("\ufeff \t\r\n") for line in sys.stdin]
         queries = [text for text in texts if text]
     if not queries:
         raise click.UsageError('Give a query, such as turnout route "What is the capital of France?"')
