@@ -104,3 +104,15 @@ def test_a_route_of_a_configuration_needs_no_providers_key(folder: Path) -> None
     assert (route.query, route.strip_boilerplate) == ("last", False)
     with pytest.raises(UnknownNameError, match="Did you mean 'auto'"):
         Route.from_config(config, "aut")
+
+
+@pytest.mark.parametrize("queries", ["one text", [None], ["text", 5], [b"bytes"]], ids=repr)
+def test_what_is_no_query_is_refused(folder: Path, queries: object) -> None:
+    with pytest.raises(InvalidValueError, match=r"one text\. For one query write \[query\]|must be text"):
+        Route.load(folder).decide(queries)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("messages", ["a text", [1], [None]], ids=repr)
+def test_what_is_no_conversation_is_refused(folder: Path, messages: object) -> None:
+    with pytest.raises(InvalidValueError, match="Messages are written"):
+        Route.load(folder).decide_messages(messages)  # type: ignore[arg-type]

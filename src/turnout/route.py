@@ -14,7 +14,7 @@ from turnout.errors import ArtifactError, InvalidValueError, UnknownNameError
 from turnout.policy import Decision, Policy
 from turnout.query import NO_TEXT, QueryPolicy, texts_to_score, weighted_mean
 from turnout.routers.base import DEFAULT_ROUTER, Router, predict_for_pair, restore, router_folder
-from turnout.types import Encoder, ModelPair
+from turnout.types import Encoder, ModelPair, check_queries
 
 if TYPE_CHECKING:  # the configuration brings the HTTP client with it, and deciding needs none
     from turnout.config import Config
@@ -104,7 +104,12 @@ class Route:
         return predict_for_pair(self.router, [], self.policy.pair).pair
 
     def decide(self, queries: Sequence[str]) -> list[Decision]:
-        """One decision for each query, in order."""
+        """One decision for each query, in order.
+
+        Raises:
+            InvalidValueError: a query is not text, or one text is given instead of a sequence.
+        """
+        check_queries(queries)
         return self.policy.decide(predict_for_pair(self.router, queries, self.policy.pair).win_rates)
 
     def decide_messages(self, messages: Sequence[Mapping[str, Any]]) -> Decision:
@@ -114,7 +119,12 @@ class Route:
             messages: with `role` and `content` as OpenAI's chat completions have them, oldest first.
 
         A conversation without user text goes to strong: there is nothing to tell its win rate by.
+
+        Raises:
+            InvalidValueError: these are no messages.
         """
+        if not all(isinstance(message, Mapping) for message in messages):  # the letters of a text are none
+            raise InvalidValueError('Messages are written [{"role": "user", "content": "..."}], got something else.')
         texts = texts_to_score(self.query, messages, strip=self.strip_boilerplate)
         if not texts:
             return replace(self.policy.decide([math.nan])[0], reason=NO_TEXT)

@@ -56,6 +56,15 @@ class ModelPair:
         return f"{self.strong},{self.weak}"
 
 
+def check_queries(queries: Iterable[str]) -> None:
+    """Raise InvalidValueError unless these are texts; one text alone would be taken for as many as it has letters."""
+    if isinstance(queries, str):
+        raise InvalidValueError("Expected a sequence of queries, got one text. For one query write [query].")
+    for row, query in enumerate(queries):
+        if not isinstance(query, str):
+            raise InvalidValueError(f"A query must be text, got {query!r:.60} in row {row}.")
+
+
 @runtime_checkable
 class Encoder(Protocol):
     """Turns texts into vectors. Equal texts give equal vectors, whatever else is in the batch."""

@@ -183,3 +183,9 @@ def test_no_battles_at_all_are_called_empty(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").touch()
     with pytest.raises(EmptyDataError, match="empty"):
         Battles.read_jsonl(tmp_path / "empty.jsonl").for_pair(ModelPair("a", "b"))
+
+
+@pytest.mark.parametrize("queries", ["q", [None], [5]], ids=repr)
+def test_queries_that_are_no_texts_are_refused(queries: object) -> None:
+    with pytest.raises(InvalidValueError, match="one text|must be text"):
+        Battles.from_columns(queries, "a", "b", [1.0])  # type: ignore[arg-type]

@@ -128,3 +128,9 @@ def test_no_outcomes_at_all_are_called_empty(tmp_path: Path) -> None:
 def test_a_scale_must_be_a_number_above_0(scale: float) -> None:
     with pytest.raises(InvalidValueError, match="scale must be above 0"):
         table().battles(PAIR, scale=scale)
+
+
+@pytest.mark.parametrize("queries", ["q", [None], [5]], ids=repr)
+def test_queries_that_are_no_texts_are_refused(queries: object) -> None:
+    with pytest.raises(InvalidValueError, match="one text|must be text"):
+        Outcomes.from_columns(queries, {"a": [1.0]})  # type: ignore[arg-type]

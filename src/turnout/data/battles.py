@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from turnout.data.jsonl import LARGEST_NUMBER, read_jsonl, write_jsonl
 from turnout.errors import DataError, EmptyDataError, InvalidValueError, UnknownNameError
-from turnout.types import JSON, FloatArray, IntArray, ModelPair
+from turnout.types import JSON, FloatArray, IntArray, ModelPair, check_queries
 
 WINNERS = {"a": 1.0, "tie": 0.5, "b": 0.0}
 """What a file's `winner` means as model a's share."""
@@ -56,8 +56,10 @@ class Battles:
         """Battles from columns of equal length n; a single name, weight or source stands for all rows.
 
         Raises:
-            InvalidValueError: columns of different length, a share outside [0, 1], a weight that is not above 0.
+            InvalidValueError: columns of different length, a query that is not text, a share outside [0, 1], a weight
+                that is not above 0.
         """
+        check_queries(queries)
         n = len(queries)
         battles = cls(
             queries=list(queries),

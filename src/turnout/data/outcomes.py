@@ -14,7 +14,7 @@ import numpy.typing as npt
 from turnout.data.battles import Battles
 from turnout.data.jsonl import LARGEST_NUMBER, read_jsonl, write_jsonl
 from turnout.errors import DataError, EmptyDataError, InvalidValueError, UnknownNameError
-from turnout.types import JSON, FloatArray, ModelPair
+from turnout.types import JSON, FloatArray, ModelPair, check_queries
 
 _TABLES = ("scores", "cost_usd", "input_tokens", "output_tokens")
 _KEYS = frozenset({"query", "id", "source", "slice", *_TABLES})
@@ -60,8 +60,9 @@ class Outcomes:
         """Outcomes from columns: a sequence of n scores for each model.
 
         Raises:
-            InvalidValueError: columns of different length, or a score that is infinite.
+            InvalidValueError: columns of different length, a query that is not text, or a number out of range.
         """
+        check_queries(queries)
         n, models = len(queries), tuple(sorted(scores))
         return cls(
             queries=list(queries),
