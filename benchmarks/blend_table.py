@@ -160,7 +160,7 @@ def development_battles(data: Path, encoder: Encoder, tests: Sequence[str]) -> B
     parts = []
     for importer, path, keep, strong, weak, scale in DEVELOPMENT:
         outcomes = read(importer, data / path)
-        outcomes = outcomes.take(np.array([name.endswith(keep) for name in outcomes.source]))
+        outcomes = outcomes.take(np.array([keep in name for name in outcomes.source]))
         parts.append(renamed(outcomes.battles(ModelPair(strong, weak), scale=scale)))
     judged = Reading(
         registry.load("importer", "alpaca-eval-pair")(), data / "alpaca_eval/pair_gpt4_1106_vs_mixtral8x7b.jsonl.gz"
