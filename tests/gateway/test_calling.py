@@ -148,7 +148,7 @@ async def test_once_bytes_have_come_nothing_else_is_tried(provider: Provider, se
 
 
 async def test_retry_after_is_kept_to_and_the_retry_counted(provider: Provider, start: Start) -> None:
-    gateway = await start()
+    gateway = await start(upstream={"longest_retry_wait_s": 1.0})
     provider.script = [busy("Retry-After: 0.4")]
     started = time.perf_counter()
     got = await say(gateway.openai)
