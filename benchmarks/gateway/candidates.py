@@ -62,19 +62,27 @@ def _renamed(raw: bytes) -> bytes:
     return orjson.dumps({**orjson.loads(raw), "model": "mock"})
 
 
+async def _live(receive: Any, send: Any) -> None:
+    while (await receive())["type"] == "lifespan.startup":
+        await send({"type": "lifespan.startup.complete"})
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _body(receive: Any) -> bytes:
+    message = await receive()
+    raw: bytes = message["body"]
+    while message.get("more_body"):
+        message = await receive()
+        raw += message["body"]
+    return raw
+
+
 def _bare(post: Post) -> Any:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
-            while (await receive())["type"] == "lifespan.startup":
-                await send({"type": "lifespan.startup.complete"})
-            await send({"type": "lifespan.shutdown.complete"})
+            await _live(receive, send)
             return
-        message = await receive()
-        raw = message["body"]
-        while message.get("more_body"):
-            message = await receive()
-            raw += message["body"]
-        status, content = await post(_renamed(raw))
+        status, content = await post(_renamed(await _body(receive)))
         orjson.loads(content)["usage"]
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -86,6 +94,31 @@ def _bare(post: Post) -> Any:
 def bare_aiohttp() -> Any:
     """No framework, aiohttp as client."""
     return _bare(_aiohttp())
+
+
+def bare_aiohttp_streamed() -> Any:
+    """No framework, aiohttp as client, each piece of the answer passed on as it comes."""
+    session: Any = None
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal session
+        import aiohttp
+
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+            return
+        raw = await _body(receive)
+        session = session or aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        headers = {"Content-Type": "application/json"}
+        async with session.post(PROVIDER, data=_renamed(raw), headers=headers) as answer:
+            kind = answer.headers["Content-Type"].encode()
+            start = {"type": "http.response.start", "status": answer.status, "headers": [(b"content-type", kind)]}
+            await send(start)
+            async for piece in answer.content.iter_any():
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    return app
 
 
 def bare_httpx() -> Any:

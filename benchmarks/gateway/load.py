@@ -41,7 +41,7 @@ usd_per_million_output_tokens = 0.24
 router = "{router}"
 strong = "strong"
 weak = "weak"
-threshold = 0.5
+strong_fraction = 0.5
 """
 
 

@@ -145,7 +145,7 @@ def load(url: str, *, model: str, stream: bool, seconds: float, connections: int
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(WRK.format(model=model, stream=',"stream":true' if stream else "", key=key))
         script.flush()
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", script.name, url]
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "30s", "-s", script.name, url]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = re.search(r"FIGURES (.*)", output)
     assert found is not None, output
@@ -159,3 +159,12 @@ def processor_s(pid: int) -> float:
         total += int((task / "schedstat").read_text().split()[0])
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return total / 1e9 + sum(processor_s(int(child)) for child in children)
+
+
+def memory_mb(pid: int) -> float:
+    """A process's resident memory, in megabytes; 0 where it is gone (Linux)."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -35,7 +35,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
-from rig import free_port, running
+from rig import free_port, memory_mb, running
 
 PRICES = {"strong": (10.0, 30.0), "weak": (0.24, 0.24)}
 """US dollars a million tokens read and written."""
@@ -242,13 +242,6 @@ def children(pid: int) -> list[int]:
     with contextlib.suppress(OSError):
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return []
-
-
-def memory_mb(pid: int) -> float:
-    """A process's resident memory, in megabytes."""
-    with contextlib.suppress(OSError):
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-    return 0.0
 
 
 async def disturb(gateway: int, write_config: Any, fault: Any, story: Story, *, seconds: float) -> None:

@@ -259,7 +259,9 @@ def predict_for_pair(router: Router, queries: Sequence[str], pair: ModelPair) ->
     """Win rates of the pair asked about if the router knows both models, else of its training pair; it says which."""
     if pair == router.pair_:
         return PairWinRates(router.predict_win_rate(queries), pair, fell_back=False)
-    if isinstance(router, KnowsModels) and {pair.strong, pair.weak} <= set(router.models_):
+    # A protocol's isinstance takes longer than some routers do, so the attribute is asked for first.
+    asked = {pair.strong, pair.weak}
+    if hasattr(router, "models_") and isinstance(router, KnowsModels) and asked <= set(router.models_):
         return PairWinRates(router.predict_win_rate(queries, pair=pair), pair, fell_back=False)
     return PairWinRates(router.predict_win_rate(queries), router.pair_, fell_back=True)
 
