@@ -73,7 +73,9 @@ def adapt(
         return
     click.echo(trained.card(), nl=False)
     said = (
-        f"{kept:.0%} of '{router_name}' was kept" if kept else f"nothing of '{router_name}' was kept: it did not help"
+        f"'{router_name}' was kept with a weight of {kept:.2f} (0: not at all, 1: as it was)"
+        if kept
+        else f"nothing of '{router_name}' was kept: it did not help"
     )
     click.echo(f"\nWritten to {out}; {said}.")
     if trained.calibration is None:
