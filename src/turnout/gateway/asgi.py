@@ -100,6 +100,7 @@ class ClientWatch:
     def __init__(self, departures: Departures, receive: Receive) -> None:
         self._departures = departures
         self._receive = receive
+        self._block: asyncio.Task[Any] | None = None
         self._task: asyncio.Task[None] | None = None
         self._left = False
         self._ended = False
@@ -113,10 +114,13 @@ class ClientWatch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._departures.discard(self)
+        block, self._block = self._block, None
         if self._task is not None:
             self._task.cancel()
-        if self._left and isinstance(error, asyncio.CancelledError) and self._block is not None:
-            self._block.uncancel()
+            # The error that it ends with refers to this watch: a circle, which only the garbage collector would find.
+            self._task = None
+        if self._left and isinstance(error, asyncio.CancelledError) and block is not None:
+            block.uncancel()
             raise ClientLeft from None
 
     def listen(self) -> None:

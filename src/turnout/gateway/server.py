@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -21,6 +22,10 @@ from turnout.gateway.app import Gateway
 
 DRAIN_S = 30
 """How long requests under way may take to end once the server is told to stop."""
+
+_GC_THRESHOLDS = (10_000, 10, 10)
+"""Python's own, (700, 10, 10), search every few dozen requests for circles that requests do not leave behind. That
+took a fifteenth of their time, and the slowest of them twice as long."""
 
 _logger = logging.getLogger(__name__)
 
@@ -179,6 +184,7 @@ def run(
     Raises:
         LedgerError: the ledger cannot be opened.
     """
+    gc.set_threshold(*_GC_THRESHOLDS)
     with opened:
         if sys.platform == "win32":
             asyncio.run(_serve(app, opened, read_config, lifeline))
