@@ -14,7 +14,7 @@ from scripted_provider import answer as chat_answer
 from turnout import ModelPair
 from turnout.config import Config, parse_config
 from turnout.gateway.database import SqliteDatabase
-from turnout.gateway.deciding import DECISION_ONLY, Decider
+from turnout.gateway.deciding import Decider
 from turnout.gateway.errors import RequestError
 from turnout.gateway.keyed_access import WEAK_ONLY
 from turnout.gateway.keys import Limits, create_key
@@ -169,9 +169,16 @@ async def test_keys_and_budgets_count_and_nothing_is_spent(provider: Provider, s
     assert (status, answer["model"], answer["side"], answer["reason"]) == (200, "small", "weak", WEAK_ONLY)
 
 
-def test_nothing_carries_a_decision_anywhere() -> None:
-    with pytest.raises(RequestError, match="calls nothing"):
-        DECISION_ONLY.bridge_to(CONFIG.models["big"])
+@pytest.mark.parametrize("fields", [{"messages": HARD, "n": 2}, {"messages": HARD}], ids=["cannot-go-over", "can"])
+async def test_what_cannot_go_over_to_a_provider_counts_here_too(
+    provider: Provider, start: Start, fields: dict[str, Any]
+) -> None:
+    models = {"big": {"base_url": provider.base_url, "protocol": "anthropic"}, "small": {"base_url": provider.base_url}}
+    gateway = await start(models=models)
+    _, _, told = await decide(gateway, model="auto", **fields)
+    _, headers, _ = await gateway.post({"model": "auto", **fields})
+    assert (told["model"], told["reason"]) == (headers["x-turnout-model"], headers["x-turnout-reason"])
+    assert told["model"] == ("small" if "n" in fields else "big")
 
 
 CONFIG: Config = parse_config(

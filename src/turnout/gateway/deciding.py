@@ -32,20 +32,25 @@ class DecisionOnly:
     path = "/v1/route"
     routed = True
 
+    def __init__(self, like: ClientProtocol) -> None:
+        """Args: the protocol that the body would be sent in."""
+        self._like = like
+
     def parse(self, raw: bytes) -> ModelRequest:
-        """The request in a body."""
+        """The request in a body, whichever of the two protocols it is of."""
         body = parse_object(raw)
         if body.get("messages") is None and body.get("input") is None:
             raise refused("'messages' is missing: the conversation to decide for (or 'input').", param="messages")
-        return replace(_like(body).parse(raw), protocol=self, stream=False)
+        decision = DECISION_ONLY if body.get("messages") is not None else _DECISION_ON_RESPONSE
+        return replace(decision._like.parse(raw), protocol=decision, stream=False)
 
     def turns(self, body: dict[str, Any]) -> Sequence[Mapping[str, Any]]:
         """The conversation, however it was sent."""
-        return _like(body).turns(body)
+        return self._like.turns(body)
 
     def max_output_tokens(self, body: dict[str, Any]) -> int | None:
         """The most that the model would be allowed to write."""
-        return _like(body).max_output_tokens(body)
+        return self._like.max_output_tokens(body)
 
     def error_body(self, error: RequestError) -> bytes:
         """OpenAI's error object."""
@@ -56,15 +61,12 @@ class DecisionOnly:
         return b"data: " + openai_body(error) + b"\n\n"
 
     def bridge_to(self, model: ModelConfig) -> Bridge:
-        """Nothing is carried anywhere."""
-        raise refused(f"{self.path} decides and calls nothing.", code="not_translatable")
+        """What would carry the request to this model's provider, so that what cannot go over counts here, too."""
+        return self._like.bridge_to(model)
 
 
-def _like(body: Mapping[str, Any]) -> ClientProtocol:
-    return OPENAI_RESPONSES if body.get("messages") is None else OPENAI_CHAT
-
-
-DECISION_ONLY = DecisionOnly()
+DECISION_ONLY = DecisionOnly(OPENAI_CHAT)
+_DECISION_ON_RESPONSE = DecisionOnly(OPENAI_RESPONSES)
 
 
 def decision_object(account: Account) -> dict[str, Any]:

@@ -51,7 +51,8 @@ class Needs:
             return f"is not for this language ({' or '.join(sorted(self.languages))})"
         if (field := self._untranslatable(model)) is not None:
             # The name may be the client's own, and the reason goes into a header.
-            shown = f"'{field}'" if len(field) <= _MOST_SHOWN and field.isascii() and field.isprintable() else "a field"
+            is_plain = 0 < len(field) <= _MOST_SHOWN and field.isascii() and field.isprintable()
+            shown = f"'{field}'" if is_plain else "a field"
             return f"cannot be given {shown}"
         if model.context_window is not None and not self._surely_fits(model.context_window):
             return TOO_LONG
@@ -107,7 +108,7 @@ class Needs:
             if bridge.translates:
                 bridge.body(self._request, model)
         except RequestError as error:
-            return error.param
+            return error.param or ""
         return None
 
     def _surely_fits(self, context_window: int) -> bool:
