@@ -210,6 +210,19 @@ async def test_at_the_limit_weak_only_if_the_operator_says_so(
     assert await used(gateway, database, key, "usd_per_day") == pytest.approx(sum(e.cost_usd or 0 for e in entries))
 
 
+async def test_an_absurd_request_does_not_wipe_out_what_was_spent(
+    provider: Provider, start: Start, make_key: MakeKey, database: SqliteDatabase
+) -> None:
+    key, text = make_key(limits={"usd_per_day": 0.00101, "at_limit": "weak"})
+    gateway = await start()
+    for _ in range(3):
+        await ask(gateway, text, messages=HARD)
+    provider.script = [plain({"error": {"message": "no"}}, status="400 No")]
+    assert (await ask(gateway, text, max_tokens=2**63, n=2**63))[0] == 400
+    entries = await gateway.entries(4)
+    assert await used(gateway, database, key, "usd_per_day") == pytest.approx(sum(e.cost_usd or 0 for e in entries))
+
+
 async def test_weak_only_does_not_send_what_the_weak_model_cannot_take(
     provider: Provider, start: Start, make_key: MakeKey
 ) -> None:

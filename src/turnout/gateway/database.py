@@ -152,7 +152,7 @@ class SqliteConnection:
         """The rows that the statement gives."""
         try:
             return self._connection.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError) as error:  # SQLite's whole numbers have 64 bits
             raise LedgerError(f"The ledger {self._name} failed: {error}.") from error
 
     def stream(self, sql: str, values: Values = ()) -> Iterator[Row]:

@@ -24,7 +24,8 @@ from turnout.policy import Policy
 from turnout.route import Route
 from turnout.routers.base import Router, predict_for_pair, router_folder
 
-_ROUTELLM_NAME = re.compile(r"router-(?P<router>.+?)-(?P<threshold>\d*\.?\d+(?:[eE][+-]?\d{1,3})?)\Z")
+_ROUTELLM_NAME = re.compile(r"router-(?P<router>.+?)-(?P<threshold>\d*\.?\d+(?:[eE][+-]?\d{1,3})?)\Z", re.ASCII)
+_MAX_ROUTELLM_NAME = 200  # the pattern takes quadratic time, and the name goes into a header and the ledger
 _MAX_WARNED = 1_000
 _logger = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ class Routes:
             scorer.close()
 
     def _find_routellm(self, name: str) -> ServedRoute:
-        match = _ROUTELLM_NAME.match(name)
+        match = _ROUTELLM_NAME.match(name) if len(name) <= _MAX_ROUTELLM_NAME else None
         by_router: dict[str, ServedRoute] = {}
         for served in self.routes.values():
             for known in served.router.names:

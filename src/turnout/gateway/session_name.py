@@ -15,6 +15,8 @@ from turnout.gateway.protocols.base import ModelRequest
 
 SESSION_HEADER = b"x-turnout-session"
 
+_UNREADABLE_BEGINNING = 4_096
+
 
 class SessionName:
     """What tells a conversation from all others: a header, or who asks and how the conversation begins."""
@@ -36,7 +38,11 @@ class SessionName:
             parts.append(body.get("user"))
             parts.append(metadata.get("user_id") if isinstance(metadata, dict) else None)
             parts += _beginning(self._request)
-        return hashlib.blake2b(orjson.dumps(parts), digest_size=16).hexdigest()
+        try:
+            named = orjson.dumps(parts)
+        except TypeError:  # nested more deeply than can be written again
+            named = self._request.raw[:_UNREADABLE_BEGINNING]
+        return hashlib.blake2b(named, digest_size=16).hexdigest()
 
 
 def _beginning(request: ModelRequest) -> list[Any]:

@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from turnout.gateway.protocols.base import dumped
+
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],]', re.DOTALL)
 _MODEL = b'"model"'
 _TEXT_VALUE = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")', re.DOTALL)
@@ -72,7 +74,7 @@ def _usage_edits(raw: bytes, parsed: Mapping[str, Any]) -> list[Edit]:
     wanted = {**(options if isinstance(options, dict) else {}), "include_usage": True}
     if wanted == options:
         return []
-    return [(start, end, orjson.dumps(wanted)) for start, end in top_level_values(raw)["stream_options"]]
+    return [(start, end, dumped(wanted)) for start, end in top_level_values(raw)["stream_options"]]
 
 
 def top_level_values(raw: bytes) -> dict[str, list[tuple[int, int]]]:

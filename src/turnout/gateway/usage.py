@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+MOST_TOKENS = 1_000_000_000_000
+"""A provider that says more than this is not believed: neither sums nor databases hold whatever JSON can say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -82,7 +85,7 @@ def message_usage(message: dict[str, Any]) -> Usage | None:
 
 def is_count(value: Any) -> TypeGuard[int]:
     """Whether this is a number of tokens."""
-    return type(value) is int and value >= 0
+    return type(value) is int and 0 <= value <= MOST_TOKENS
 
 
 def _cached(details: Any) -> tuple[int, int]:

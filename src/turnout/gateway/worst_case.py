@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from turnout.config import ModelConfig
-from turnout.gateway.protocols.base import ModelRequest
+from turnout.gateway.protocols.base import MOST, ModelRequest, largest_whole_number
 
 DEFAULT_OUTPUT_TOKENS = 4_096
 """What an answer is thought to have at most, where neither the request nor the model's configuration says."""
@@ -43,11 +43,11 @@ def worst_case(request: ModelRequest, model: ModelConfig) -> WorstCase:
     the most that the model writes.
     """
     input_tokens = estimated_input_tokens(request.raw)
-    answers = request.body.get("n")
+    answers = largest_whole_number(request.body, "n", "best_of") or 1
     allowed = request.max_output_tokens()
     if allowed is None:
         allowed = model.max_output_tokens or DEFAULT_OUTPUT_TOKENS
-    output_tokens = allowed * (answers if type(answers) is int and answers > 0 else 1)
+    output_tokens = min(allowed * answers, MOST)
     usd = 0.0
     if model.price is not None:
         # All of it may go into a prompt cache, where that costs more than reading.

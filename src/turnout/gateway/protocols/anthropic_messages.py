@@ -11,12 +11,12 @@ from turnout.gateway.errors import RequestError
 from turnout.gateway.protocols.base import (
     Bridge,
     ModelRequest,
+    largest_whole_number,
     messages_of,
     model_of,
     parse_object,
     refused,
     stream_of,
-    whole_number,
 )
 from turnout.gateway.protocols.bridges import PassingBridge, TranslatingBridge
 from turnout.gateway.protocols.error_shapes import anthropic_body, anthropic_error
@@ -49,7 +49,7 @@ class AnthropicMessages:
 
     def max_output_tokens(self, body: dict[str, Any]) -> int | None:
         """The field that this protocol requires."""
-        return whole_number(body, "max_tokens")
+        return largest_whole_number(body, "max_tokens")
 
     def error_body(self, error: RequestError) -> bytes:
         """Anthropic's error object."""

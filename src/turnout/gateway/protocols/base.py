@@ -16,6 +16,11 @@ from turnout.errors import UpstreamError
 from turnout.gateway.errors import RequestError
 from turnout.gateway.usage import Usage
 
+MOST = 1_000_000_000
+"""A larger number of tokens or of answers counts as this one, so that sums of what they cost stay exact."""
+
+_MOST_CHARACTERS = 40
+
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
@@ -177,6 +182,36 @@ def whole_number(body: Mapping[str, Any], *fields: str) -> int | None:
         if type(value) is int and value > 0:
             return value
     return None
+
+
+def largest_whole_number(body: Mapping[str, Any], *fields: str) -> int | None:
+    """The largest whole number above 0 that any of these fields holds, at most `MOST`; None if none does.
+
+    Providers differ in which of several fields they heed, and many read a number that is written in another form.
+
+    >>> largest_whole_number({"max_tokens": 500.0, "n": "20"}, "max_tokens", "n")
+    500
+    """
+    found = max(_whole(body.get(field)) for field in fields)
+    return min(found, MOST) if found > 0 else None
+
+
+def _whole(value: Any) -> int:
+    """A whole number however it is written; 0 for anything else."""
+    if isinstance(value, str):
+        digits = value[:_MOST_CHARACTERS].strip()
+        return int(digits) if digits.isascii() and digits.isdigit() else 0
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else 0
+    return value if type(value) is int else 0
+
+
+def dumped(value: Any) -> bytes:
+    """A part of a request as JSON, or a RequestError if it is nested too deeply: less deeply than it could be read."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        raise refused("The body is nested too deeply to be handed on: 250 levels are the most.") from None
 
 
 def refused(message: str, *, code: str | None = None, param: str | None = None) -> RequestError:

@@ -10,7 +10,7 @@ import orjson
 
 from turnout.config import ModelConfig
 from turnout.errors import UpstreamProtocolError
-from turnout.gateway.protocols.base import ModelRequest, StreamReader
+from turnout.gateway.protocols.base import ModelRequest, StreamReader, dumped
 from turnout.gateway.protocols.error_shapes import error_object
 from turnout.gateway.protocols.streams import Books, PassingReader, Sink, TranslatingReader
 from turnout.gateway.protocols.translation import EventTranslator, error_message
@@ -68,7 +68,7 @@ class TranslatingBridge:
 
     def body(self, request: ModelRequest, model: ModelConfig) -> bytes:
         """The translated request."""
-        return orjson.dumps(self.request(request.body, model))
+        return dumped(self.request(request.body, model))
 
     def whole(self, content: bytes, request: ModelRequest) -> tuple[bytes, Usage | None]:
         """The translated answer."""

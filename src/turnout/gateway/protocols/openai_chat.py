@@ -12,11 +12,11 @@ from turnout.gateway.errors import RequestError
 from turnout.gateway.protocols.base import (
     Bridge,
     ModelRequest,
+    largest_whole_number,
     messages_of,
     model_of,
     parse_object,
     stream_of,
-    whole_number,
 )
 from turnout.gateway.protocols.bridges import PassingBridge, TranslatingBridge
 from turnout.gateway.protocols.error_shapes import openai_body, openai_error
@@ -45,8 +45,8 @@ class OpenAIChat:
         return messages
 
     def max_output_tokens(self, body: dict[str, Any]) -> int | None:
-        """By its newer name or its older."""
-        return whole_number(body, "max_completion_tokens", "max_tokens")
+        """By its newer name or its older: the larger of both, since providers heed one or the other."""
+        return largest_whole_number(body, "max_completion_tokens", "max_tokens")
 
     def error_body(self, error: RequestError) -> bytes:
         """OpenAI's error object."""

@@ -13,11 +13,11 @@ from turnout.gateway.protocols.anthropic_messages import MESSAGES_PATH, max_toke
 from turnout.gateway.protocols.base import (
     Bridge,
     ModelRequest,
+    largest_whole_number,
     model_of,
     parse_object,
     refused,
     stream_of,
-    whole_number,
 )
 from turnout.gateway.protocols.bridges import PassingBridge, TranslatingBridge
 from turnout.gateway.protocols.error_shapes import openai_body, openai_error, response_error
@@ -68,7 +68,7 @@ class OpenAIResponses:
 
     def max_output_tokens(self, body: dict[str, Any]) -> int | None:
         """Reasoning included."""
-        return whole_number(body, "max_output_tokens")
+        return largest_whole_number(body, "max_output_tokens")
 
     def error_body(self, error: RequestError) -> bytes:
         """OpenAI's error object."""

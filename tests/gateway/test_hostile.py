@@ -1,0 +1,74 @@
+"""Requests that are made to hurt: each costs what it costs, and no one else notices."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import pytest
+from running_gateway import Start
+from scripted_provider import Provider, answer, plain
+
+EASY = [{"role": "user", "content": "an easy one"}]
+BEGUN = [{"role": "assistant", "content": "Paris."}, {"role": "user", "content": "and another"}]
+
+
+def nested(levels: int) -> Any:
+    return json.loads("[" * levels + "]" * levels)
+
+
+@pytest.mark.parametrize("tail", ["1" * 100_000 + "x", "0." + "0" * 100_000 + "1", "-1" * 50_000, "\u0665"])
+async def test_a_made_up_name_is_refused_at_once_however_long(provider: Provider, start: Start, tail: str) -> None:
+    gateway = await start()
+    began = time.perf_counter()
+    status, _, body = await gateway.post({"model": f"router-fake-{tail}", "messages": EASY})
+    assert (status, body["error"]["code"]) == (404, "model_not_found")
+    assert time.perf_counter() - began < 1.0
+
+
+async def test_a_provider_that_counts_more_tokens_than_there_are_is_not_believed(
+    provider: Provider, start: Start
+) -> None:
+    gateway = await start()
+    provider.script = [plain({**answer(), "usage": {"prompt_tokens": 2**64 - 1, "completion_tokens": 1}})]
+    for _ in range(2):
+        assert (await gateway.post({"model": "small", "messages": EASY}))[0] == 200
+        await asyncio.sleep(0.3)  # so that each is written in a batch of its own
+    first, second = await gateway.entries(2)
+    assert (first.input_tokens, second.input_tokens) == (None, 18)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"messages": [{"role": "user", "content": nested(400)}, *BEGUN]},
+        {"messages": EASY, "stream": True, "stream_options": {"x": nested(400)}},
+        {
+            "messages": EASY,
+            "tools": [{"type": "function", "function": {"name": "a", "parameters": {"a": nested(400)}}}],
+        },
+    ],
+    ids=["conversation", "stream_options", "tools"],
+)
+async def test_what_is_nested_too_deeply_is_refused_or_passed_on(
+    provider: Provider, start: Start, fields: dict[str, Any]
+) -> None:
+    models = {
+        "big": {"base_url": provider.base_url, "protocol": "anthropic"},
+        "small": {"base_url": provider.base_url},
+    }
+    gateway = await start(models=models)
+    for model in ("auto", "big"):
+        status, _, body = await gateway.post({"model": model, **fields})
+        assert status == 200 or (status == 400 and "error" in body)
+    assert gateway.app.counters.refused >= 1
+
+
+async def test_a_decision_on_absurd_numbers_is_told(provider: Provider, start: Start) -> None:
+    gateway = await start()
+    body = {"model": "auto", "messages": EASY, "max_tokens": 2**63, "n": 2**63}
+    async with gateway.http.post(f"{gateway.url}/route", json=body) as response:
+        assert response.status == 200
+        assert (await response.json())["worst_case"]["big"]["output_tokens"] == 10**9
