@@ -143,11 +143,12 @@ def main() -> None:
         battles = battles.take([row for row, query in enumerate(battles.queries) if same_text(query) not in asked])
     if arguments.sample:
         tests = {
-            f"{name} (seeded sample of {arguments.sample:,})": test.take(
+            f"{name} (seeded sample of {arguments.sample:,})" if len(test) > arguments.sample else name: test.take(
                 sample_rows(test.queries, arguments.sample, seed=arguments.seed)[0]
             )
-            for name, test in tests.items()
             if len(test) > arguments.sample
+            else test
+            for name, test in tests.items()
         }
 
     settings = {key: _value(text) for key, _, text in (pair.partition("=") for pair in arguments.set)}

@@ -182,7 +182,7 @@ def _card(trained: TrainedRouter) -> list[str]:
     lines = [
         f"# A router: `{router.name}` for {router.pair_.strong} (strong) and {router.pair_.weak} (weak)",
         "",
-        f"Made by `turnout train`, version {__version__}.",
+        f"Made by Turnout {__version__}.",
         "",
         f"**Trained on** {trained.n_battles:,} battles about {trained.n_queries:,} distinct queries: "
         + ", ".join(f"{name or 'no source named'} {count:,}" for name, count in trained.sources.items())
