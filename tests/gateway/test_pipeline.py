@@ -12,9 +12,9 @@ import pytest
 from turnout.chat_client import ConnectionPool
 from turnout.config import parse_config
 from turnout.errors import UpstreamUnreachableError
-from turnout.gateway.access import ANYONE, Caller
 from turnout.gateway.account import Account
 from turnout.gateway.asgi import ClientLeft, Message, Scope
+from turnout.gateway.caller import ANYONE, Caller
 from turnout.gateway.choosing import Chooser
 from turnout.gateway.counters import Counters
 from turnout.gateway.errors import RequestError

@@ -12,7 +12,7 @@ from running_gateway import KeywordRouter, RunningGateway, Start
 from scripted_provider import Provider, Reply, answer, plain
 
 from turnout.config import ModelConfig
-from turnout.gateway.access import ANYONE, Caller
+from turnout.gateway.caller import ANYONE, Caller
 from turnout.gateway.protocols.anthropic_messages import ANTHROPIC_MESSAGES
 from turnout.gateway.protocols.base import ClientProtocol, ModelRequest
 from turnout.gateway.protocols.openai_chat import OPENAI_CHAT

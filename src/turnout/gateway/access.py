@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from turnout.gateway.account import Account
 from turnout.gateway.asgi import Scope
+from turnout.gateway.caller import ANYONE, Caller
 from turnout.gateway.protocols.base import ModelRequest
-
-if TYPE_CHECKING:
-    from turnout.gateway.account import Account
-    from turnout.gateway.keys import ClientKey
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks."""
-
-    id: str | None = None
-    """None where the gateway asks no one who they are."""
-    key: ClientKey | None = None
-
-    def may_ask_for(self, name: str) -> bool:
-        """Whether this model name is one of theirs."""
-        return self.key is None or self.key.allows(name)
-
-
-ANYONE = Caller()
 
 
 class Access(Protocol):

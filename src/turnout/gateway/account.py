@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from turnout.gateway.access import Caller
 from turnout.gateway.asgi import Header
+from turnout.gateway.caller import Caller
 from turnout.gateway.choosing import Choice
 from turnout.gateway.protocols.base import Bridge, ModelRequest
 from turnout.gateway.routes import UpstreamModel
@@ -47,6 +47,8 @@ class Account:
     tries: int = field(default=0, init=False)
     """Calls that were made for it."""
     usage: Usage | None = field(default=None, init=False)
+    is_cut: bool = field(default=False, init=False)
+    """Whether a stream broke off, so that more was written than `usage` says."""
     called: float | None = field(default=None, init=False)
     first_byte: float | None = field(default=None, init=False)
     answered: float | None = field(default=None, init=False)

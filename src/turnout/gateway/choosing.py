@@ -9,8 +9,8 @@ import asyncio
 import logging
 from dataclasses import dataclass, replace
 
-from turnout.gateway.access import ANYONE, Caller
 from turnout.gateway.asgi import Header, Scope
+from turnout.gateway.caller import ANYONE, Caller
 from turnout.gateway.counters import Counters
 from turnout.gateway.errors import RequestError
 from turnout.gateway.needs import TOO_LONG, Needs

@@ -11,10 +11,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from turnout.errors import LedgerError
-from turnout.gateway.access import ANYONE, Caller
 from turnout.gateway.account import Account
 from turnout.gateway.asgi import Scope, header
 from turnout.gateway.budgets import REPORT_EVERY_S, Budgets, Demand, Hold, LimitReached
+from turnout.gateway.caller import ANYONE, Caller
 from turnout.gateway.choosing import Choice
 from turnout.gateway.errors import RequestError
 from turnout.gateway.keys import ClientKey, KeyRing, Limits
@@ -199,7 +199,7 @@ def _weak_only(choice: Choice) -> Choice:
 def _came_to(account: Account) -> tuple[float | None, float | None]:
     """(tokens, dollars); None where it is not known."""
     usage = account.usage
-    if usage is not None:
+    if usage is not None and not account.is_cut:
         return usage.input_tokens + usage.output_tokens, account.cost_usd() or 0.0
     error = account.error or ""
     never_began = account.first_byte is None and error in _FREE

@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from turnout.gateway.access import Caller
 from turnout.gateway.asgi import Scope, header
+from turnout.gateway.caller import Caller
 from turnout.gateway.protocols.base import ModelRequest
 
 SESSION_HEADER = b"x-turnout-session"
