@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from openai import AsyncOpenAI, AuthenticationError, PermissionDeniedError, RateLimitError
+from provider_answers import MESSAGE_TEXT_EVENTS
 from running_gateway import RunningGateway, Start
 from scripted_provider import Provider, answer, chunk, event, good_stream, hang_up, plain, streamed
 
@@ -269,6 +271,32 @@ async def test_what_a_call_comes_to(
     await gateway.entries()
     came_to = await used(gateway, database, key, "tokens_per_minute")
     assert came_to == tokens if tokens is not None else 40 < came_to < 80, "unknown stays at its worst case"
+
+
+async def test_leaving_before_the_last_count_does_not_save_money(
+    provider: Provider, start: Start, make_key: MakeKey, database: SqliteDatabase
+) -> None:
+    key, text = make_key(limits={"usd_per_day": 1.0})
+    models = {
+        "claude": {
+            "base_url": provider.base_url,
+            "protocol": "anthropic",
+            "usd_per_million_input_tokens": 10,
+            "usd_per_million_output_tokens": 30,
+        }
+    }
+    gateway = await start(models=models, routes={})
+    *all_but_the_counts, _, _ = MESSAGE_TEXT_EVENTS
+    provider.script = [streamed(*all_but_the_counts, 20.0)]
+    body = json.dumps({"model": "claude", "messages": EASY, "max_tokens": 1_000, "stream": True})
+    async with gateway.http.post(f"{gateway.url}/messages", data=body, headers={"x-api-key": text}) as response:
+        seen = b""
+        while b"ris." not in seen:
+            seen += await response.content.readany()
+        response.close()
+    (entry,) = await gateway.entries()
+    assert entry.error == "client_left"
+    assert await used(gateway, database, key, "usd_per_day") > 1_000 * 30 / 1e6, "the worst case stays"
 
 
 async def test_no_key_and_no_query_stands_in_logs_answers_or_the_ledger(

@@ -15,6 +15,8 @@ from turnout.gateway.provider import ProviderAnswer
 
 _PASSED_BACK = frozenset({"request-id", "retry-after", "retry-after-ms", "x-request-id", "x-should-retry"})
 _PASSED_BACK_PREFIXES = ("x-ratelimit-", "openai-", "anthropic-ratelimit-")
+_KEPT_BACK = frozenset({"openai-organization", "openai-project"})
+"""Whose account pays is the operator's business."""
 _STREAM_TYPE: Header = (b"content-type", b"text/event-stream; charset=utf-8")
 _NO_CACHE: Header = (b"cache-control", b"no-cache")
 
@@ -106,6 +108,7 @@ class Passing:
                 await self._piece(reader.end(), reader, answer, watch)
         finally:
             account.usage = reader.usage
+            account.is_cut = not reader.whole
             if reader.provider_error:
                 account.error = "provider_error_in_stream"
         if reader.failure:
@@ -154,4 +157,5 @@ def _passed_back(headers: Mapping[str, str]) -> list[Header]:
 
 @lru_cache(maxsize=1_000)
 def _is_passed_back(name: str) -> bool:
-    return name.lower() in _PASSED_BACK or name.lower().startswith(_PASSED_BACK_PREFIXES)
+    name = name.lower()
+    return name in _PASSED_BACK or (name.startswith(_PASSED_BACK_PREFIXES) and name not in _KEPT_BACK)

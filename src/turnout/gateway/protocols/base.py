@@ -58,6 +58,11 @@ class StreamReader(Protocol):
         ...
 
     @property
+    def whole(self) -> bool:
+        """Whether the answer has come to its end, so that nothing more will be counted but what is counted by now."""
+        ...
+
+    @property
     def provider_error(self) -> bool:
         """Whether the provider itself reported an error in mid-stream; its report was passed on."""
         ...

@@ -132,6 +132,11 @@ class PassingReader:
         return self._books.done
 
     @property
+    def whole(self) -> bool:
+        """Whether the answer has come to its end."""
+        return self._books.done or self._books.complete
+
+    @property
     def provider_error(self) -> bool:
         """Whether the provider itself reported an error; its report was passed on."""
         return self._books.provider_error
