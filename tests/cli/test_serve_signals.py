@@ -176,7 +176,12 @@ def test_workers_share_the_port_and_another_takes_the_place_of_one_that_dies(tmp
     assert "Traceback" not in served.said
 
 
-def test_workers_do_not_outlive_the_process_that_started_them(tmp_path: Path, provider: str) -> None:
+def test_workers_do_not_outlive_the_process_that_started_them(
+    tmp_path: Path, provider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     with serving(config(tmp_path, provider, "small"), "--workers", "2") as served:
         served.wait_for("startup complete", count=2)
         workers = [int(pid) for pid in re.findall(r"Started server process \[(\d+)\]", served.said)]
@@ -189,6 +194,7 @@ def test_workers_do_not_outlive_the_process_that_started_them(tmp_path: Path, pr
                 time.sleep(0.1)
             else:
                 raise AssertionError(f"worker {worker} is still there")
+    assert not list(temporary.iterdir()), "what the workers shared is removed"
 
 
 def _alive(pid: int) -> bool:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,17 @@ async def test_a_worker_shares_while_it_runs_and_when_it_stops(
     assert 'turnout_requests_total{route="auto",model="small",status="200"} 1' in text
     await gateway.app.shutdown()
     assert b"turnout_requests_total{route" in own.read_bytes()
+
+
+async def test_a_shared_folder_that_is_gone_keeps_nothing_from_the_ledger(
+    provider: Provider, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "workers"
+    folder.mkdir()
+    monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
+    gateway = await start()
+    await gateway.post({"model": "auto", "messages": EASY})
+    shutil.rmtree(folder)
+    await gateway.app.shutdown()
+    assert gateway.app.ledger is not None
+    assert gateway.app.ledger.written == 1

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -35,7 +36,7 @@ from turnout.gateway.choosing import Chooser
 from turnout.gateway.counters import Counters
 from turnout.gateway.database import open_database
 from turnout.gateway.deciding import DECISION_ONLY
-from turnout.gateway.errors import RequestError
+from turnout.gateway.errors import RequestError, internal_error
 from turnout.gateway.feedback import FeedbackEndpoint
 from turnout.gateway.generation import Generation, needing_restart, reloadable
 from turnout.gateway.keyed_access import KeyedAccess
@@ -247,11 +248,21 @@ class Gateway:
                 server.host,
             )
 
+    def abandon(self) -> None:
+        """The process that started the workers is gone: remove what it would have removed."""
+        if self._sharing is not None and self._of_workers is not None:
+            self._sharing.cancel()
+            self._of_workers.remove()
+            self._of_workers = None
+
     async def shutdown(self) -> None:
         """Close all connections, stop the routers' threads, and write what the ledger still has to write."""
         if self._sharing is not None and self._of_workers is not None:
             self._sharing.cancel()
-            await asyncio.to_thread(self._of_workers.write, self.metrics.read())
+            try:
+                await asyncio.to_thread(self._of_workers.write, self.metrics.read())
+            except OSError as error:  # the ledger is still to be written
+                _logger.error("the last metrics of this worker cannot be shared (%s)", error.strerror)
         await self._pool.aclose()
         self.routes.close()
         await self.sessions.aclose()
@@ -309,6 +320,12 @@ class Gateway:
             await send_whole(send, error.status, (JSON_TYPE, *error.headers), body)
         except ClientLeft:
             pass
+        except Exception:
+            _logger.exception("%s %r: the gateway failed", method, path[:200])
+            failure = internal_error()
+            body = anthropic_body(failure) if speaks_anthropic(scope) else openai_body(failure)
+            with suppress(RuntimeError):  # what has begun cannot begin anew
+                await send_whole(send, failure.status, (JSON_TYPE,), body)
 
     async def _serve_model(self, protocol: ClientProtocol, scope: Scope, receive: Receive, send: Send) -> None:
         with self._generation.request() as pipeline:

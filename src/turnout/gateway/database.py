@@ -126,9 +126,11 @@ class SqliteDatabase:
         return SqliteConnection(connection, self.name)
 
     def create(self) -> None:
-        """The file's folder."""
+        """The file and its folder. What a ledger holds is for its owner alone: queries, and who asked them."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self.path.exists():
+                self.path.touch(mode=0o600)
         except OSError as error:
             raise LedgerError(f"{self.path} cannot be used as a ledger ({error.strerror}).") from error
 

@@ -105,3 +105,8 @@ def from_upstream(error: UpstreamError, model: str) -> RequestError:
 def internal_error() -> RequestError:
     """500: a defect of ours. What happened stands in the gateway's log alone."""
     return RequestError(500, "The gateway failed to handle this request.", type="server_error", code="internal_error")
+
+
+def stopping() -> RequestError:
+    """503: the gateway was told to stop, and the time that it had for this request is over."""
+    return RequestError(503, "The gateway is stopping. Try again.", type="server_error", code="gateway_stopping")

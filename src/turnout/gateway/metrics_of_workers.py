@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -54,6 +55,10 @@ class MetricsOfWorkers:
         fresh = self._file.with_suffix(".new")
         fresh.write_bytes(orjson.dumps(readings))
         fresh.replace(self._file)
+
+    def remove(self) -> None:
+        """Remove the folder, as far as no other worker is just writing there; the last one leaves nothing."""
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def read(self, own: dict[str, Reading]) -> dict[str, Reading]:
         """What this worker knows together with what the others wrote last."""

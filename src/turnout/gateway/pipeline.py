@@ -7,6 +7,7 @@ authenticate (access) → read the body (asgi) → parse (protocols/) → admit 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ from turnout.gateway.calling import Upstream
 from turnout.gateway.choosing import Chooser
 from turnout.gateway.counters import Counters
 from turnout.gateway.deciding import DECISION_ONLY, decision_object
-from turnout.gateway.errors import RequestError, from_upstream, internal_error, not_routed
+from turnout.gateway.errors import RequestError, from_upstream, internal_error, not_routed, stopping
 from turnout.gateway.passing import Passing
 from turnout.gateway.protocols.base import ClientProtocol
 from turnout.gateway.recording import Recorder
@@ -154,6 +155,10 @@ class Pipeline:
                     account.answered = account.answered or time.perf_counter()
                     watch.end()
                     await passing.fail(from_upstream(error, account.model.name))
+        except asyncio.CancelledError:
+            # The server stops and waits no longer; the client is told, and the ledger, that this was not all.
+            await passing.fail(stopping())
+            raise
         except (ClientLeft, OSError):
             account.status, account.error = CLIENT_LEFT, account.error or "client_left"
             self._counters.clients_left += 1

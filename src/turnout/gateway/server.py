@@ -27,6 +27,12 @@ _GC_THRESHOLDS = (10_000, 10, 10)
 """Python's own, (700, 10, 10), search every few dozen requests for circles that requests do not leave behind. That
 took a fifteenth of their time, and the slowest of them twice as long."""
 
+MAX_HEAD_BYTES = 65_536
+"""How long a request's line and headers may be together."""
+
+ARRIVAL_LIMIT_S = 60.0
+"""How long a request may take to arrive, and a new connection to say anything."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -80,11 +86,59 @@ class OneWriteTransport:
 
 
 class OneWriteProtocol(HttpToolsProtocol):
-    """uvicorn's protocol on a transport that sends head and body together."""
+    """uvicorn's protocol on a transport that sends head and body together, and with bounds that uvicorn does not set.
+
+    They are on the length of a request's head and on the time in which a request has to arrive.
+    """
+
+    _is_arriving = False
+    _is_head = False
+    _head_bytes = 0
+    _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Serve a new connection."""
         super().connection_made(OneWriteTransport(transport))  # type: ignore[arg-type]
+        self._patience = self.loop.call_later(ARRIVAL_LIMIT_S, self.transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has arrived."""
+        super().data_received(data)
+        if not self._is_arriving:
+            return
+        if self._is_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self.send_400_response("The request's headers are too long.")
+        if self._patience is None:
+            self._patience = self.loop.call_later(ARRIVAL_LIMIT_S, self.transport.close)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._is_arriving = self._is_head = True
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Its head is here."""
+        self._is_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """All of it is here."""
+        self._is_arriving = False
+        self._stop_waiting()
+        super().on_message_complete()
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
 
 class _Server(uvicorn.Server):
@@ -213,6 +267,7 @@ async def _serve(
 
         def cut() -> None:
             loop.remove_reader(lifeline)
+            app.abandon()
             server.should_exit = True
 
         loop.add_reader(lifeline, cut)
