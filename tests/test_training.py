@@ -103,6 +103,20 @@ def test_calibrated_on_held_out_queries_or_on_those_given(battles: Battles) -> N
     assert given.operating_point(0.4).strong_fraction == pytest.approx(1 / 3)
 
 
+def test_what_was_seen_before_is_neither_held_out_nor_tested_later(battles: Battles) -> None:
+    before = fingerprints(battles.queries[:120])
+    trained = train(ByWord(), battles, holdout=0.5, seen_before=before)
+    assert trained.held_out is not None
+    held_out = set(battles.queries) - set(trained.router.learned_from_)  # type: ignore[attr-defined]
+    assert held_out
+    assert held_out <= set(battles.queries[120:])
+    assert trained.held_out.n_queries == len(held_out)
+    assert set(before) <= set(trained.router.seen_queries_)
+    assert trained.n_queries == 200 - len(held_out)
+    with pytest.raises(EmptyDataError, match="not seen before"):
+        train(ByWord(), battles, seen_before=fingerprints(battles.queries))
+
+
 def test_nothing_held_out_nothing_measured(battles: Battles) -> None:
     trained = train(ByWord(), battles, holdout=0)
     assert trained.n_battles == 200

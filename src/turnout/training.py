@@ -16,13 +16,13 @@ import numpy as np
 from turnout._version import __version__
 from turnout.calibration import Calibration
 from turnout.data.battles import Battles
-from turnout.data.split import fingerprints, same_text, split_rows
+from turnout.data.split import fingerprints, same_text, seen_rows, split_rows
 from turnout.errors import EmptyDataError, InvalidValueError
 from turnout.evaluation.bootstrap import Interval, bootstrap
 from turnout.evaluation.metrics import apgr
 from turnout.routers.base import Router, check_trainable, describe_encoder, learns_many_models, settings_of
 from turnout.routers.distinct_queries import DistinctQueries
-from turnout.types import JSON, FloatArray, ModelPair
+from turnout.types import JSON, FloatArray, IntArray, ModelPair
 
 _LEAST_PROBABILITY = 1e-6  # a win rate of exactly 0 or 1 that is wrong costs much, not infinitely much
 
@@ -95,6 +95,7 @@ def train(
     calibration_queries: Sequence[str] | None = None,
     calibration_data: str = "the queries given",
     seed: int = 0,
+    seen_before: IntArray | None = None,
     fit_arguments: Mapping[str, Any] | None = None,
     facts: Mapping[str, JSON] | None = None,
 ) -> TrainedRouter:
@@ -108,6 +109,8 @@ def train(
         calibration_queries: queries to calibrate on, like those that will come; by default the held-out ones.
         calibration_data: which queries these are, for the record.
         seed: of the split.
+        seen_before: fingerprints of queries that the router knows from elsewhere, such as those of the router that it
+            starts from. None of them is held out, and no evaluation will test the new router on them either.
         fit_arguments: passed on to the router's `fit`, such as `progress`.
         facts: for the record.
 
@@ -122,14 +125,20 @@ def train(
     learned, kept_back = battles, battles.take([])
     if holdout:
         rows = split_rows(battles.queries, [1 - holdout, holdout], source=battles.source, seed=seed)
-        learned, kept_back = battles.take(rows[0]), battles.take(rows[1])
+        kept = np.zeros(len(battles), dtype=bool)
+        kept[rows[1]] = True
+        if seen_before is not None:
+            kept &= ~seen_rows(battles.queries, seen_before)
+        learned, kept_back = battles.take(~kept), battles.take(kept)
+        unseen = "" if seen_before is None else " that the router has not seen before"
         if not len(learned) or not len(kept_back):
             raise EmptyDataError(
                 f"{len({same_text(query) for query in battles.queries})} distinct queries are too few to hold out "
-                f"{holdout:.0%} of them. Give more battles, or --holdout 0."
+                f"{holdout:.0%} of them{unseen}. Give more battles, or --holdout 0."
             )
     router.fit(learned, **(fit_arguments or {}))
-    router.seen_queries_ = fingerprints(learned.queries)
+    own = fingerprints(learned.queries)
+    router.seen_queries_ = own if seen_before is None else np.union1d(own, seen_before)
     held_out = _measure(router, kept_back, learned, pair, seed)
     if calibration_queries is None and len(kept_back):
         calibration_queries, calibration_data = kept_back.queries, "held-out queries of the training data"
@@ -138,7 +147,7 @@ def train(
         rates = router.predict_win_rate(calibration_queries)
         calibration = Calibration.from_win_rates(rates, data=calibration_data)
     counted = {name: learned.source.count(name) for name in sorted(set(learned.source))}
-    return TrainedRouter(router, len(learned), len(router.seen_queries_), counted, held_out, calibration, facts or {})
+    return TrainedRouter(router, len(learned), len(own), counted, held_out, calibration, facts or {})
 
 
 def for_training(battles: Battles, pair: ModelPair, router: Router) -> Battles:

@@ -96,6 +96,17 @@ def test_a_template_that_all_training_queries_share_is_learned_saved_and_cut_off
     assert np.array_equal(router.predict_win_rate([wrap.format(SUMS[0])]), bare.predict_win_rate([SUMS[0]]))
 
 
+def test_a_routes_template_is_cut_off_behind_one_that_was_learned_in_training() -> None:
+    answer = "{}\nAnswer:"
+    trained = battles([answer.format(query) for query in LEARNED.queries], LEARNED.share_a.tolist())
+    router = Blend(StaticEncoder()).fit(trained)
+    assert router.templates_
+    asked = [answer.format(query) for query in [*SUMS[:6], *POEMS[:6], "Name a river.", "How are you?"]]
+    wrapped = [f"As a clerk who helps the customers of a shop, please tell me now: {query}" for query in asked]
+    routed = router.for_route(wrapped)
+    assert np.array_equal(routed.predict_win_rate(wrapped), router.predict_win_rate(asked))
+
+
 def test_with_three_sources_whole_sources_are_left_out() -> None:
     sources = [("sums", "poems", "more sums")[row % 3] for row in range(len(LEARNED))]
     one = Blend(StaticEncoder()).fit(LEARNED)

@@ -62,6 +62,7 @@ def adapt(
         calibration_queries=queries,
         calibration_data="" if queries_path is None else queries_path.name,
         seed=seed,
+        seen_before=getattr(start, "seen_queries_", None),
         fit_arguments={"start": start},
         facts={"files": files, "command": ["turnout", *sys.argv[1:]], "adapted_from": router_name},
     )

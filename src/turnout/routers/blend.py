@@ -146,7 +146,8 @@ class Blend(Router):
         """
         check_fitted(self, "meaning_", "pair_")
         router = copy.copy(self)
-        template = Template.learned_from(queries)
+        # From what the templates before it leave, since it is applied after them.
+        template = Template.learned_from(self._unwrapped(queries))
         router._templates = None
         router.templates_ = [*self.templates_, *([template.to_json()] if template else [])]
         return router
