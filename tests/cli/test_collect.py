@@ -89,7 +89,7 @@ async def test_a_kill_in_mid_run_loses_no_answer(provider: Provider, command: li
 
 
 async def test_an_interruption_says_that_all_is_kept(provider: Provider, command: list[object], tmp_path: Path) -> None:
-    provider.default = answers_by(add_up, after_s=0.05)
+    provider.default = answers_by(add_up, after_s=0.3)
     replies = tmp_path / "outcomes.replies.jsonl"
     process = await start(*command, "--concurrency", 1)
     await until(lambda: replies.exists() and replies.read_bytes().count(b"\n") >= 2)
