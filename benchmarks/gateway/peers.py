@@ -137,7 +137,7 @@ def take_turn(start: Start, *, stream: bool, seconds: float, connections: int) -
         run = partial(load, target.url, model=target.model, stream=stream, key=target.key)
         # Many connections come last: the slow go on working at what they left.
         run(seconds=WARM_UP_S, connections=1)
-        alone = run(seconds=seconds / 2, connections=1)
+        alone = run(seconds=max(1, seconds // 2), connections=1)
         return Turn(alone, busy=run(seconds=seconds, connections=connections))
 
 
