@@ -18,6 +18,7 @@ from turnout.evaluation.metrics import apgr
 from turnout.reproduce import sources
 from turnout.reproduce.paper import ARENA, ARENA_GOLD, ARENA_JUDGE, RANDOM, rows_of
 from turnout.reproduce.plan import Plan
+from turnout.reproduce.report import markdown
 from turnout.reproduce.run import Reproduction, reproduce
 from turnout.reproduce.sources import Candidate, DataFile
 from turnout.reproduce.table import Row, Table
@@ -167,6 +168,18 @@ def test_the_interval_is_another_with_another_seed_and_the_figure_is_not(done: R
     ours, theirs = (row(table(one, 1), ARENA_JUDGE, "knn").figures["apgr"] for one in (done, other))
     assert ours.ours == theirs.ours
     assert (ours.low, ours.high) != (theirs.low, theirs.high)
+
+
+def test_a_sample_measures_on_that_many_queries_and_trains_on_the_same(done: Reproduction) -> None:
+    part = reproduce(replace(done.plan, n_sampled=50), HashingEncoder())
+    assert {name: len(battles) for name, battles in part.sets.lifted.items()} == {
+        name: len(battles) for name, battles in done.sets.lifted.items()
+    }
+    assert row(table(part, 2), ARENA_GOLD, "knn").facts["n_queries"] == 50
+    assert row(table(part, 2), ARENA, "knn").facts["n_queries"] == 50
+    assert row(table(part, 3), ARENA_JUDGE, "knn").facts["n_queries"] == 50
+    assert "50 questions, a seeded sample of" in table(part, 3).data
+    assert "seeded sample of that many" in "\n".join(markdown(part, [], "turnout reproduce"))
 
 
 def test_a_price_of_nothing_is_refused(data: Path, tmp_path: Path) -> None:

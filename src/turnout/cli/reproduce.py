@@ -36,6 +36,11 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--encoder", "encoder_name", default="static", show_default=True, help="For routers that need one.")
 @click.option("--golden-labels", default=1_500, show_default=True, help="How many MMLU questions stand in for D_gold.")
 @click.option("--seeds", default=5, show_default=True, help="How many times, with other questions.")
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    help="Measure on a seeded sample of each benchmark's queries.  [default: all]",
+)
 @click.option("--replicates", default=1_000, show_default=True, help="Bootstrap draws for the intervals.")
 @click.option(
     "--machine-usd-per-hour",
@@ -51,6 +56,7 @@ def reproduce(
     encoder_name: str,
     golden_labels: int,
     seeds: int,
+    sample: int | None,
     replicates: int,
     machine_usd_per_hour: float | None,
 ) -> None:
@@ -80,6 +86,7 @@ def reproduce(
         pulled_dir=pulled_dir or user_folder() / "data",
         n_golden_labels=golden_labels,
         n_seeds=seeds,
+        n_sampled=sample,
         n_replicates=replicates,
         machine_usd_per_hour=MACHINE_USD_PER_HOUR if machine_usd_per_hour is None else machine_usd_per_hour,
         price_source=PRICE_SOURCE if machine_usd_per_hour is None else "as given",

@@ -1,4 +1,4 @@
-"""Table 7: how many queries a second each router decides here, and what a million decisions cost."""
+"""Table 7: how many queries a second each router decides here, what a million cost, and how long it trained."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from turnout.types import FloatArray
 
 SINGLY = Measure("queries_per_s", "queries/s singly", digits=1)
 BATCHED = Measure("queries_per_s_batched", f"queries/s in batches of {BATCH_SIZE}", digits=1)
+TRAINED = Measure("train_s", "s to train", digits=1)
 USD = Measure("usd_per_million", "US dollars a million singly", digits=3)
 _DRAWS = 1_000
 
@@ -35,7 +36,7 @@ def overhead_table(routers: Sequence[Scored], plan: Plan, machine: str, n_battle
         f"up to 200 queries one by one and {10 * BATCH_SIZE:,} in batches, of the tables above, each from its text to "
         f"its win rate with nothing cached. Machine: {machine}.",
         ("router", "beside the paper's"),
-        (SINGLY, BATCHED, USD),
+        (SINGLY, BATCHED, USD, TRAINED),
         tuple(_rows(routers, plan.machine_usd_per_hour)),
         (
             f"Dollars: {plan.machine_usd_per_hour:g} an hour ({plan.price_source}), divided by an hour's queries "
@@ -58,12 +59,12 @@ def _rows(routers: Sequence[Scored], usd_per_hour: float) -> Iterator[Row]:
             figures = _figures(one, usd_per_hour, paper.requests_per_s, paper.usd_per_million_requests)
             differs = f"the paper's ran on {paper.machine} at {paper.usd_per_hour:g} US dollars an hour"
             said = compared(figures["queries_per_s"], SINGLY, differs)
-            yield Row((one.recipe.label, name), figures, said, {"train_s": one.train_s})
+            yield Row((one.recipe.label, name), figures, said)
     for one in routers:
         if one.recipe.paper is None:
             figures = _figures(one, usd_per_hour, None, None)
             said = compared(figures["queries_per_s"], SINGLY)
-            yield Row((one.recipe.label, NOTHING), figures, said, {"train_s": one.train_s})
+            yield Row((one.recipe.label, NOTHING), figures, said)
 
 
 def usd_per_million(queries_per_s: float, usd_per_hour: float) -> float:
@@ -85,6 +86,7 @@ def _figures(one: Scored, usd_per_hour: float, per_s: float | None, usd: float |
         "queries_per_s": singly,
         "queries_per_s_batched": _rate(one.batch_s, BATCH_SIZE, None),
         "usd_per_million": Figure(usd, ours, low, high),
+        "train_s": Figure(None, one.train_s),
     }
 
 

@@ -27,6 +27,8 @@ class Plan:
     """Where the paper's own data was pulled to."""
     n_golden_labels: int = 1_500
     n_seeds: int = 5
+    n_sampled: int | None = None
+    """Distinct queries of each benchmark that are asked, a seeded sample; None means all of them."""
     n_replicates: int = DEFAULT_REPLICATES
     bootstrap_seed: int = 0
     machine_usd_per_hour: float = MACHINE_USD_PER_HOUR

@@ -11,6 +11,7 @@ import numpy as np
 from turnout._version import __version__
 from turnout.atomic_write import write_atomically
 from turnout.reproduce.paper import RANDOM
+from turnout.reproduce.plan import Plan
 from turnout.reproduce.run import Reproduction
 from turnout.reproduce.sources import D_GOLD
 from turnout.types import JSON
@@ -42,6 +43,7 @@ def markdown(reproduction: Reproduction, pictures: Sequence[str], command: str) 
         "its figure, ours, and our 95 % interval: bootstrap over the test queries, "
         f"{plan.n_replicates:,} draws. What stands in for the paper's data is said below, and in a sentence how each "
         "line differs from the paper's.",
+        *_sampling(plan),
         "",
         f"Made by `{command}`, version {__version__}, in {_minutes(reproduction.took_s)}. "
         f"Encoder: `{reproduction.encoder}`. Machine: {reproduction.machine}.",
@@ -69,6 +71,7 @@ def to_json(reproduction: Reproduction, command: str) -> dict[str, JSON]:
         "parts_reused": reproduction.n_parts_reused,
         "machine": reproduction.machine,
         "encoder": reproduction.encoder,
+        "sampled_queries": plan.n_sampled,
         "bootstrap": {"replicates": plan.n_replicates, "seed": plan.bootstrap_seed},
         "data": [*sets.account(), *([{"data_set": D_GOLD, "read": golden, "papers_own": False}] if golden else [])],
         "training_sets": {name: {"battles": len(battles)} for name, battles in sets.lifted.items()}
@@ -76,6 +79,16 @@ def to_json(reproduction: Reproduction, command: str) -> dict[str, JSON]:
         "tiers": [list(tier) for tier in sets.tiers.models],
         "tables": [table.to_json() for table in reproduction.tables],
     }
+
+
+def _sampling(plan: Plan) -> list[str]:
+    if plan.n_sampled is None:
+        return []
+    return [
+        "",
+        f"**Not all queries were asked**: a benchmark with more than {plan.n_sampled:,} distinct queries is measured "
+        "on a seeded sample of that many, so intervals are wider than those of a whole benchmark.",
+    ]
 
 
 def _in_short(reproduction: Reproduction) -> list[str]:

@@ -25,6 +25,7 @@ from turnout.reproduce.paper import ARENA, ARENA_GOLD, ARENA_JUDGE
 from turnout.reproduce.parts import Parts
 from turnout.reproduce.plan import Plan
 from turnout.reproduce.recipes import Recipe, recipes_for
+from turnout.reproduce.sample import sampled, sampled_tests
 from turnout.reproduce.scoring import Scored, Scorer, Tell, clean_golden_splits, distinct_queries
 from turnout.reproduce.sources import release_in
 from turnout.reproduce.table import Table
@@ -74,6 +75,8 @@ def reproduce(plan: Plan, encoder: Encoder, *, tell: Tell = lambda said: None) -
     start = time.perf_counter()
     if not plan.machine_usd_per_hour > 0:
         raise InvalidValueError(f"The machine's price must be above 0 US dollars, got {plan.machine_usd_per_hour:g}.")
+    if plan.n_sampled is not None and plan.n_sampled < 1:
+        raise InvalidValueError(f"A sample must have at least 1 query, got {plan.n_sampled}.")
     recipes = recipes_for(plan.routers, plan.settings)
     tell("reading the benchmarks")
     release = release_in(plan.folders)
@@ -85,14 +88,19 @@ def reproduce(plan: Plan, encoder: Encoder, *, tell: Tell = lambda said: None) -
     tell("reading votes and judgements, and leaving out what is tested")
     asked_about = {name for one in NAMED if one.named for name in (one.named.strong, one.named.weak)}
     sets = training_sets(plan.folders, tested, encoder, asked_about=asked_about)
+    tests |= {name: sampled(tests[name], plan.n_sampled) for name in ("mt-bench", "gsm8k")}
+    elsewhere, named, priced = (
+        {transfer: sampled(table, plan.n_sampled) for transfer, table in tables.items()}
+        for tables in (elsewhere, named, priced)
+    )
     n_texts = len(tested) + sum(len(set(one.battles.queries)) for one in sets.found)
     scorer = Scorer(CachedEncoder(encoder, capacity=n_texts), Parts(plan.out / "parts"), tell)
     work = Work(plan, recipes, tests, sets, scorer)
 
-    small = [tests["mt-bench"], tests["gsm8k"]]
-    arena = work.score(ARENA, distinct_queries([*small, tests["mmlu"]]))
-    judged = work.score(ARENA_JUDGE, distinct_queries([*small, *elsewhere.values(), *priced.values()]))
     splits, golden = _golden_labels(work)
+    small = [tests["mt-bench"], tests["gsm8k"]]
+    arena = work.score(ARENA, distinct_queries([*small, *_tested_parts(tests["mmlu"], splits)]))
+    judged = work.score(ARENA_JUDGE, distinct_queries([*small, *elsewhere.values(), *priced.values()]))
     benchmarks: dict[str, list[Tested]] = {}
     for name, table in tests.items():
         if name == "mmlu":
@@ -135,14 +143,22 @@ def _on_splits(scored: Sequence[Scored], table: PairTable, splits: Sequence[Gold
     """Routers that learned no golden label, on the questions that those are tested on which did."""
     replays: dict[str, list[Replay]] = {}
     for one in scored:
-        win_rates = one.replay(table).win_rates
-        replays[one.recipe.label] = [Replay(win_rates[split.test], split.test, split.seed) for split in splits]
+        win_rates = [one.replay(part).win_rates for part in _tested_parts(table, splits)]
+        replays[one.recipe.label] = [
+            Replay(rates, split.test, split.seed) for rates, split in zip(win_rates, splits, strict=True)
+        ]
     return replays
+
+
+def _tested_parts(table: PairTable, splits: Sequence[GoldenSplit]) -> list[PairTable]:
+    """What each split is tested on."""
+    return [table.take(split.test) for split in splits]
 
 
 def _golden(work: Work, table: PairTable, splits: Sequence[GoldenSplit]) -> dict[str, list[Replay]]:
     if ARENA_GOLD in work.sets.lifted:
-        return _on_splits(work.score(ARENA_GOLD, distinct_queries([table])), table, splits)
+        scored = work.score(ARENA_GOLD, distinct_queries(_tested_parts(table, splits)))
+        return _on_splits(scored, table, splits)
     arena = work.sets.lifted[ARENA]
     return {recipe.label: work.scorer.score_gold(recipe, arena, table, splits) for recipe in work.recipes}
 
@@ -151,10 +167,11 @@ def _golden_labels(work: Work) -> tuple[list[GoldenSplit], str]:
     """(which rows of MMLU train and test, what D_gold is): all rows test where the paper's own labels are there."""
     plan, table = work.plan, work.tests["mmlu"]
     if ARENA_GOLD in work.sets.lifted:
-        return [GoldenSplit(0, np.arange(0), np.arange(len(table)))], ""
+        everything = GoldenSplit(0, np.arange(0), np.arange(len(table)))
+        return sampled_tests(table, [everything], plan.n_sampled), ""
     work.scorer.tell("dealing out golden labels")
     splits, near_copies = clean_golden_splits(table, plan.n_golden_labels, plan.n_seeds)
-    return splits, (
+    return sampled_tests(table, splits, plan.n_sampled), (
         f"{plan.n_golden_labels:,} random distinct questions of MMLU for each of {plan.n_seeds} seeds: the labels of "
         "its validation questions (`turnout data pull mmlu-battles`) are not here. Each seed is tested on all others "
         f"but near copies of its own (from {min(near_copies):,} to {max(near_copies):,} left out)."
