@@ -55,6 +55,7 @@ NEVER_FORWARDED = frozenset(
 
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _NAME = re.compile(r"[\x21-\x7e]+\Z")
+_HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?\Z")
 _LANGUAGE = re.compile(r"[a-z]{2,3}\Z")
 _SECRET_KEYS = frozenset({"api_key", "key", "token", "secret", "password", "authorization"})
 
@@ -85,6 +86,11 @@ class ServerConfig:
     """How long it goes on listening, but says that it is not ready, once it is told to stop."""
     require_keys: bool = False
     """Whether a key is asked for even while none was ever made; once there is one, it always is."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names that the gateway goes by, lower case, beside localhost and loopback addresses.
+
+    On loopback no others are answered, so that no web page can reach it through a name of its own.
+    """
 
     @property
     def is_loopback(self) -> bool:
@@ -448,6 +454,7 @@ def _server(table: _Table) -> ServerConfig:
         workers=table.whole("workers", default.workers, most=256),
         drain_delay_s=table.take("drain_delay_s", float) or 0.0,
         require_keys=table.truth("require_keys", default.require_keys),
+        allowed_hosts=tuple(name.lower() for name in table.texts("allowed_hosts", default.allowed_hosts)),
     )
     table.finish()
     if server.drain_delay_s < 0:
@@ -457,6 +464,12 @@ def _server(table: _Table) -> ServerConfig:
             f"[server]: forward_headers must not hold '{refused[0]}': credentials and the headers of a single "
             "connection are never forwarded."
         )
+    for name in server.allowed_hosts:
+        if not _HOST_NAME.match(name):
+            raise ConfigError(
+                f'{table.where}: allowed_hosts must be names such as "llm.example.com", without scheme, port and '
+                f"path and without '*', got '{name}'."
+            )
     return server
 
 

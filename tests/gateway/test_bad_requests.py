@@ -106,7 +106,7 @@ async def test_a_gateway_mounted_below_a_path_starts_itself(provider: Provider, 
         sent.append(message)
 
     path = "/llm/v1/chat/completions"
-    scope = {"type": "http", "method": "POST", "path": path, "root_path": "/llm", "headers": []}
+    scope = {"type": "http", "method": "POST", "path": path, "root_path": "/llm", "headers": [(b"host", b"localhost")]}
     await app(scope, receive, send)
     assert sent[0]["status"] == 200
     assert app.ledger is not None

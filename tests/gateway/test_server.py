@@ -86,7 +86,7 @@ async def talk(gateway_url: str, *parts: bytes) -> bytes:
 async def test_headers_without_end_are_refused(start: Start) -> None:
     gateway = await start()
     try:
-        said = await talk(gateway.url, b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: ", *[b"a" * 1_000_000] * 20)
+        said = await talk(gateway.url, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ", *[b"a" * 1_000_000] * 20)
     except ConnectionError:
         return  # it was closed while we wrote
     assert said.startswith(b"HTTP/1.1 400 ")
@@ -96,9 +96,9 @@ async def test_headers_without_end_are_refused(start: Start) -> None:
     "sent",
     [
         b"",
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n",
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",
-        b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\nGET /readyz HTTP/1.1\r\n",
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n",
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{",
+        b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /readyz HTTP/1.1\r\n",
     ],
     ids=["nothing", "half-a-head", "half-a-body", "a-second-half"],
 )

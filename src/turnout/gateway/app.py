@@ -31,6 +31,7 @@ from turnout.gateway.asgi import (
     Send,
     send_whole,
 )
+from turnout.gateway.browsers import BrowserGuard
 from turnout.gateway.calling import PersistentUpstream, Upstream
 from turnout.gateway.choosing import Chooser
 from turnout.gateway.counters import Counters
@@ -70,6 +71,8 @@ PROTOCOLS: tuple[ClientProtocol, ...] = (
     ANTHROPIC_TOKEN_COUNT,
 )
 """What clients may speak, each at its own path."""
+
+_PROTOCOL_OF = {protocol.path: protocol for protocol in PROTOCOLS}
 
 _logger = logging.getLogger(__name__)
 
@@ -191,7 +194,7 @@ class Gateway:
             max_body_bytes=config.server.max_body_bytes,
             forward_headers=config.server.forward_headers,
         )
-        return Generation(config, routes, pipeline)
+        return Generation(config, routes, pipeline, BrowserGuard(config.server))
 
     async def reload(self, config: Config) -> None:
         """Serve another configuration from the next request on; those under way end with the one they began with.
@@ -300,6 +303,7 @@ class Gateway:
         if known is None and path.startswith(f"{MODELS_PATH}/"):
             known = ("GET", self._models.show_one)
         try:
+            self._generation.guard.check_host(scope)
             if known is None:
                 raise RequestError(404, f"There is no {path[:200]} here.", code="not_found")
             allowed, handler = known
@@ -310,20 +314,21 @@ class Gateway:
                     code="method_not_allowed",
                     headers=((b"allow", allowed.encode()),),
                 )
+            if method == "POST" and not self.access.asks_for_keys:
+                self._generation.guard.check_page(scope)
             self._under_way += 1
             try:
                 await handler(scope, receive, send)
             finally:
                 self._under_way -= 1
         except RequestError as error:
-            body = anthropic_body(error) if speaks_anthropic(scope) else openai_body(error)
-            await send_whole(send, error.status, (JSON_TYPE, *error.headers), body)
+            await send_whole(send, error.status, (JSON_TYPE, *error.headers), _error_body(error, path, scope))
         except ClientLeft:
             pass
         except Exception:
             _logger.exception("%s %r: the gateway failed", method, path[:200])
             failure = internal_error()
-            body = anthropic_body(failure) if speaks_anthropic(scope) else openai_body(failure)
+            body = _error_body(failure, path, scope)
             with suppress(RuntimeError):  # what has begun cannot begin anew
                 await send_whole(send, failure.status, (JSON_TYPE,), body)
 
@@ -359,6 +364,13 @@ class Gateway:
         if self.draining:
             raise RequestError(503, "The gateway is about to stop.", type="server_error", code="draining")
         await _send_json(send, {"status": "ready"})
+
+
+def _error_body(error: RequestError, path: str, scope: Scope) -> bytes:
+    """An error in the form of the path's protocol, or, where several share the path, of the client's."""
+    if protocol := _PROTOCOL_OF.get(path):
+        return protocol.error_body(error)
+    return anthropic_body(error) if speaks_anthropic(scope) else openai_body(error)
 
 
 async def _send_json(send: Send, value: Any) -> None:

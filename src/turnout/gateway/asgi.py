@@ -36,19 +36,6 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     return None
 
 
-def refuse_foreign_page(scope: Scope) -> None:
-    """A RequestError where a page of another site has a browser send what it may send without asking.
-
-    Browsers ask before they send JSON across sites (and are told no), but not before they send text: a page could
-    spend money at a gateway on its reader's machine that wants no key.
-    """
-    if header(scope, b"origin") is None:
-        return
-    content_type = header(scope, b"content-type") or b""
-    if content_type.partition(b";")[0].strip().lower() != b"application/json":
-        raise RequestError(403, "From a web page only application/json is taken.", code="cross_origin")
-
-
 async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
     """The request's body, or a RequestError as soon as it is known to be too large; no more than that is held."""
     if header(scope, b"content-encoding") not in (None, b"identity"):

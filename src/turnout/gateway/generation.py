@@ -10,17 +10,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from turnout.config import Config
+from turnout.gateway.browsers import BrowserGuard
 from turnout.gateway.pipeline import Pipeline
 from turnout.gateway.routes import Routes
 
 
 @dataclass(eq=False)
 class Generation:
-    """A configuration, its routes, and the path of its requests."""
+    """A configuration, its routes, the path of its requests, and what is refused before that."""
 
     config: Config
     routes: Routes
     pipeline: Pipeline
+    guard: BrowserGuard
     _under_way: int = field(default=0, init=False)
     _when_empty: Callable[[], None] | None = field(default=None, init=False)
 

@@ -26,7 +26,6 @@ from turnout.gateway.asgi import (
     Send,
     read_body,
     refuse_body,
-    refuse_foreign_page,
     send_whole,
 )
 from turnout.gateway.calling import Upstream
@@ -94,8 +93,6 @@ class Pipeline:
         self._counters.requests += 1
         try:
             caller = self._access.authenticate(scope)
-            if caller.key is None:
-                refuse_foreign_page(scope)
             raw = await read_body(scope, receive, limit=self._max_body_bytes)
         except RequestError as error:
             self._counters.refused += 1
