@@ -31,8 +31,8 @@ from turnout.evaluation.bootstrap import Interval
 from turnout.evaluation.pair_table import PairTable
 from turnout.evaluation.replay import Replay
 from turnout.evaluation.runner import measure
+from turnout.routers.learning.similarity_weights import Similarity
 from turnout.routers.similarity import SimilarityRanking
-from turnout.routers.similarity_weights import Similarity
 from turnout.types import FloatArray, ModelPair
 
 PAIR = ModelPair("strong", "weak")

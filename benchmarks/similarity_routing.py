@@ -34,8 +34,8 @@ from turnout.evaluation.golden import golden_replays, golden_splits, named_for, 
 from turnout.evaluation.pair_table import PairTable
 from turnout.evaluation.replay import Replay
 from turnout.evaluation.runner import RouterResult, measure
+from turnout.routers.learning.similarity_weights import Similarity
 from turnout.routers.similarity import SimilarityRanking
-from turnout.routers.similarity_weights import Similarity
 from turnout.types import ModelPair
 
 FORMS = get_args(Similarity)

@@ -21,8 +21,8 @@ import numpy as np
 from turnout.data.battles import Battles
 from turnout.encoders.base import unit_rows
 from turnout.ranking import RIDGE
+from turnout.routers.learning.similarity_weights import battle_weights
 from turnout.routers.similarity import SimilarityRanking
-from turnout.routers.similarity_weights import battle_weights
 from turnout.types import ModelPair, VectorArray
 
 N_MODELS = 64

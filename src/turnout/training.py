@@ -16,12 +16,12 @@ import numpy as np
 from turnout._version import __version__
 from turnout.calibration import Calibration
 from turnout.data.battles import Battles
+from turnout.data.distinct_queries import DistinctQueries
 from turnout.data.split import fingerprints, same_text, seen_rows, split_rows
 from turnout.errors import EmptyDataError, InvalidValueError
 from turnout.evaluation.bootstrap import Interval, bootstrap
 from turnout.evaluation.metrics import apgr
 from turnout.routers.base import Router, check_trainable, describe_encoder, learns_many_models, settings_of
-from turnout.routers.distinct_queries import DistinctQueries
 from turnout.types import JSON, FloatArray, IntArray, ModelPair
 
 _LEAST_PROBABILITY = 1e-6  # a win rate of exactly 0 or 1 that is wrong costs much, not infinitely much

@@ -5,7 +5,7 @@ from turnout.data.battles import Battles
 from turnout.encoders.hashing import HashingEncoder
 from turnout.errors import InvalidValueError
 from turnout.routers.cluster import Cluster, k_means, nearest_centre
-from turnout.routers.exact_cosines import whole_numbers
+from turnout.routers.learning.exact_cosines import whole_numbers
 from turnout.testing import FakeEncoder, tiny_battles
 from turnout.types import ModelPair
 

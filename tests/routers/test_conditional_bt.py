@@ -6,7 +6,7 @@ from turnout.data.battles import Battles
 from turnout.encoders.hashing import HashingEncoder
 from turnout.errors import DataError, InvalidValueError, UnknownNameError
 from turnout.routers.conditional_bt import STRENGTH_CHOICES, ConditionalBradleyTerry
-from turnout.routers.sigmoid import sigmoid
+from turnout.routers.learning.sigmoid import sigmoid
 from turnout.testing import tiny_battles
 from turnout.types import ModelPair
 

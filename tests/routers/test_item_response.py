@@ -7,7 +7,7 @@ from turnout.encoders.hashing import HashingEncoder
 from turnout.errors import DataError, EmptyDataError, InvalidValueError, UnknownNameError
 from turnout.routers.base import Router
 from turnout.routers.item_response import STRENGTH_CHOICES, ItemResponse, _Observed, _Task
-from turnout.routers.sigmoid import sigmoid
+from turnout.routers.learning.sigmoid import sigmoid
 from turnout.testing import FakeEncoder, tiny_battles, tiny_outcomes
 from turnout.types import ModelPair
 

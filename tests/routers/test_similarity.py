@@ -14,8 +14,8 @@ from turnout.encoders.hashing import HashingEncoder
 from turnout.errors import DataError, EmptyDataError, InvalidValueError, NotFittedError, UnknownNameError
 from turnout.ranking import RIDGE
 from turnout.routers.base import KnowsModels, Router, predict_for_pair
+from turnout.routers.learning.similarity_weights import LEAST_HIGHEST, Similarity, cosines, highest_among_others
 from turnout.routers.similarity import SimilarityRanking
-from turnout.routers.similarity_weights import LEAST_HIGHEST, Similarity, cosines, highest_among_others
 from turnout.types import FloatArray, ModelPair, VectorArray
 
 FORMS = get_args(Similarity)

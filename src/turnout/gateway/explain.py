@@ -13,6 +13,7 @@ from turnout import registry
 from turnout.calibration import Calibration
 from turnout.config import Config, ModelConfig
 from turnout.data.battles import Battles
+from turnout.data.distinct_queries import DistinctQueries
 from turnout.errors import InvalidValueError, LedgerError, TurnoutError
 from turnout.gateway.database import Database
 from turnout.gateway.feedback import Feedback, feedback_of
@@ -21,7 +22,6 @@ from turnout.gateway.reading import find_entry
 from turnout.gateway.schema import open_ledger
 from turnout.route import Route
 from turnout.routers.base import Neighbor, RemembersQueries, Router, predict_for_pair
-from turnout.routers.distinct_queries import DistinctQueries
 from turnout.types import Encoder, ModelPair
 
 SHOWN = 5

@@ -10,8 +10,8 @@ from typing import get_args
 from turnout import registry
 from turnout.reproduce.paper import BERT, CAUSAL_LLM, MF, SW
 from turnout.routers.base import learns_many_models
+from turnout.routers.learning.similarity_weights import Similarity
 from turnout.routers.matrix_factorization import MatrixFactorization
-from turnout.routers.similarity_weights import Similarity
 from turnout.types import JSON
 
 DEFAULT_ROUTERS = ("knn", "mf", "sw")

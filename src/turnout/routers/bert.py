@@ -13,11 +13,12 @@ import numpy as np
 from turnout.errors import InvalidValueError
 from turnout.routers.base import check_fitted
 from turnout.routers.bert_onnx import BertOnnx, bert_labels
-from turnout.routers.fine_tuning import Precision
-from turnout.routers.graded_labels import GradedLabels
-from turnout.routers.text_tokens import Keep, TextTokens
-from turnout.routers.torch_extra import torch, transformers
-from turnout.routers.transformer_router import TransformerRouter, check_length, load_checkpoint, quiet
+from turnout.routers.fine_tuning.fine_tune import Precision
+from turnout.routers.fine_tuning.graded_labels import GradedLabels
+from turnout.routers.fine_tuning.networks import check_length, load_checkpoint, quiet
+from turnout.routers.fine_tuning.text_tokens import Keep, TextTokens
+from turnout.routers.fine_tuning.torch_extra import torch, transformers
+from turnout.routers.fine_tuning.transformer_router import TransformerRouter
 from turnout.types import JSON
 
 MAX_EXPORT_DIFFERENCE = 1e-4
@@ -77,7 +78,7 @@ class Bert(TransformerRouter):
             score_threshold: with 3 labels, 2 gives ties to weak as the released code does; None counts them half.
             max_tokens: the length limit of a query, special tokens included.
             keep: which part of a longer query is read: `start`, `end` or `both`.
-            n_steps: see `turnout.routers.fine_tuning.Recipe` for this and the next ones.
+            n_steps: see `turnout.routers.fine_tuning.fine_tune.Recipe` for this and the next ones.
             batch_size: see there.
             micro_batch_size: see there.
             learning_rate: see there.

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from turnout.data.battles import Battles
 from turnout.errors import InvalidValueError, MissingExtraError
 from turnout.routers.base import Router, check_fitted
-from turnout.routers.graded_labels import GradedLabels
-from turnout.routers.text_tokens import Keep, TextTokens, logits_by_length
+from turnout.routers.fine_tuning.graded_labels import GradedLabels
+from turnout.routers.fine_tuning.text_tokens import Keep, TextTokens, logits_by_length
 from turnout.types import FloatArray, IntArray
 
 

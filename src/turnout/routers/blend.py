@@ -11,13 +11,15 @@ from typing import Self
 import numpy as np
 
 from turnout.data.battles import Battles
+from turnout.data.distinct_queries import DistinctQueries
 from turnout.data.split import same_text
 from turnout.errors import EncoderMismatchError
-from turnout.routers.averaged_ridge import AveragedRidge, Features, Linear, fit_averaged_ridge
 from turnout.routers.base import Router, check_fitted, check_trainable
-from turnout.routers.distinct_queries import DistinctQueries
-from turnout.routers.templates import Template
-from turnout.routers.text_features import form_of, words_of
+from turnout.routers.features.blocks import Features, LinearFunction
+from turnout.routers.features.form import form_of
+from turnout.routers.features.templates import Template
+from turnout.routers.features.words import words_of
+from turnout.routers.learning.averaged_ridge import AveragedRidge, fit_averaged_ridge
 from turnout.types import JSON, Encoder, FloatArray, VectorArray
 
 _FAMILIAR = 0.99
@@ -106,7 +108,7 @@ class Blend(Router):
         check_fitted(start, "meaning_", "pair_")
         if start.encoder.identity != self.encoder.identity:
             raise EncoderMismatchError(start.encoder.identity, self.encoder.identity)
-        prior = Linear(start.intercept_, start.meaning_, start.form_, start.words_.astype(np.float64))
+        prior = LinearFunction(start.intercept_, start.meaning_, start.form_, start.words_.astype(np.float64))
         return self._learn(battles, prior=prior)
 
     def predict_win_rate(self, queries: Sequence[str]) -> FloatArray:
@@ -160,7 +162,7 @@ class Blend(Router):
             texts = [template.unwrap(text) for text in texts]
         return texts
 
-    def _learn(self, battles: Battles, *, prior: Linear | None) -> Self:
+    def _learn(self, battles: Battles, *, prior: LinearFunction | None) -> Self:
         pair = check_trainable(battles)
         source_of = {same_text(query): source for query, source in zip(battles.queries, battles.source, strict=True)}
         known = DistinctQueries.of(battles)

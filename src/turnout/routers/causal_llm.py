@@ -8,11 +8,12 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 from turnout.errors import InvalidValueError, MissingExtraError
-from turnout.routers.fine_tuning import Precision
-from turnout.routers.graded_labels import GradedLabels
-from turnout.routers.text_tokens import Keep, TextTokens
-from turnout.routers.torch_extra import torch, transformers
-from turnout.routers.transformer_router import TransformerRouter, check_length, load_checkpoint
+from turnout.routers.fine_tuning.fine_tune import Precision
+from turnout.routers.fine_tuning.graded_labels import GradedLabels
+from turnout.routers.fine_tuning.networks import check_length, load_checkpoint
+from turnout.routers.fine_tuning.text_tokens import Keep, TextTokens
+from turnout.routers.fine_tuning.torch_extra import torch, transformers
+from turnout.routers.fine_tuning.transformer_router import TransformerRouter
 from turnout.types import JSON
 
 LABEL_TOKENS: Mapping[int, tuple[str, ...]] = MappingProxyType(
@@ -103,7 +104,8 @@ class CausalLLM(TransformerRouter):
                 released code does.
             label_within: how many tokens the model may write, the likeliest each time, until one is a label; 1 reads
                 the labels at the next token. The released code allows 6, and calls an output without a label invalid.
-            joined: see `turnout.routers.text_tokens.TextTokens`; the released code encodes its prompt in one piece.
+            joined: see `turnout.routers.fine_tuning.text_tokens.TextTokens`; the released code encodes its prompt in
+                one piece.
             instruction: the text before the query, special tokens included; None takes ours.
             answer: the text after it, up to where the label follows; None takes ours.
             lora_rank: low-rank adapters (package peft) of this rank on all linear layers, and the label tokens'
@@ -114,7 +116,7 @@ class CausalLLM(TransformerRouter):
                 full fine-tuning wants float32, in which small steps are not rounded away.
             max_tokens: the length limit of instruction and query together.
             keep: which part of a longer query is read: `start`, `end` or `both`.
-            n_steps: see `turnout.routers.fine_tuning.Recipe` for this and the next ones.
+            n_steps: see `turnout.routers.fine_tuning.fine_tune.Recipe` for this and the next ones.
             batch_size: see there.
             micro_batch_size: see there.
             learning_rate: see there.

@@ -10,11 +10,11 @@ from typing import Self
 import numpy as np
 
 from turnout.data.battles import Battles
+from turnout.data.distinct_queries import DistinctQueries
 from turnout.encoders.base import unit_rows
 from turnout.routers.base import Router, check_fitted, check_trainable
-from turnout.routers.distinct_queries import DistinctQueries
-from turnout.routers.exact_cosines import whole_numbers
-from turnout.routers.setting_checks import check_at_least_0, check_whole
+from turnout.routers.learning.exact_cosines import whole_numbers
+from turnout.routers.learning.setting_checks import check_at_least_0, check_whole
 from turnout.types import Encoder, FloatArray, IntArray, VectorArray
 
 CLUSTER_CHOICES = (4, 8, 16, 32, 64, 128)

@@ -10,13 +10,13 @@ import numpy as np
 
 from turnout import ranking
 from turnout.data.battles import Battles
+from turnout.data.distinct_queries import distinct_texts, held_out_folds
 from turnout.data.outcomes import Outcomes
 from turnout.errors import EmptyDataError, InvalidValueError
 from turnout.routers.base import Router, check_fitted, check_known, check_trainable
-from turnout.routers.distinct_queries import distinct_texts, held_out_folds
-from turnout.routers.lbfgs import minimise
-from turnout.routers.setting_checks import check_above_0
-from turnout.routers.sigmoid import sigmoid
+from turnout.routers.learning.lbfgs import minimise
+from turnout.routers.learning.setting_checks import check_above_0
+from turnout.routers.learning.sigmoid import sigmoid
 from turnout.types import BoolArray, Encoder, FloatArray, IntArray, ModelPair
 
 STRENGTH_CHOICES = (3_000.0, 1_000.0, 300.0, 100.0, 30.0, 10.0, 3.0)

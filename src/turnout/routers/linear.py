@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from turnout.data.battles import Battles
+from turnout.data.distinct_queries import DistinctQueries
 from turnout.errors import InvalidValueError
 from turnout.routers.base import Router, check_fitted, check_trainable
-from turnout.routers.distinct_queries import DistinctQueries
-from turnout.routers.form_features import form_features
-from turnout.routers.hashed_words import HashedWords
-from turnout.routers.ridge import choose_strength, fit_logistic, fit_ridge
-from turnout.routers.setting_checks import check_above_0, check_whole
-from turnout.routers.sigmoid import sigmoid
+from turnout.routers.features.form import form_features
+from turnout.routers.features.words import HashedWords
+from turnout.routers.learning.ridge import choose_strength, fit_logistic, fit_ridge
+from turnout.routers.learning.setting_checks import check_above_0, check_whole
+from turnout.routers.learning.sigmoid import sigmoid
 from turnout.types import Encoder, FloatArray, VectorArray
 
 Link = Literal["identity", "logistic"]

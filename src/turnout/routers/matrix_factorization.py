@@ -16,7 +16,7 @@ from turnout.data.split import same_text, split_rows
 from turnout.encoders.base import unit_rows
 from turnout.errors import EmptyDataError, InvalidValueError, UnknownNameError
 from turnout.routers.base import Router, check_fitted, check_trainable
-from turnout.routers.factor_training import (
+from turnout.routers.learning.factor_training import (
     Comparisons,
     Factors,
     Recipe,
@@ -24,7 +24,7 @@ from turnout.routers.factor_training import (
     summed_loss,
     train_factors,
 )
-from turnout.routers.sigmoid import sigmoid
+from turnout.routers.learning.sigmoid import sigmoid
 from turnout.types import JSON, Encoder, FloatArray, IntArray, ModelPair
 
 Ties = Literal["soft", "drop"]

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from turnout.data.battles import Battles
+from turnout.data.distinct_queries import DistinctQueries
 from turnout.errors import InvalidValueError
 from turnout.routers.base import Neighbor, Router, check_fitted, check_trainable
-from turnout.routers.distinct_queries import DistinctQueries
-from turnout.routers.exact_cosines import stretch, whole_numbers
-from turnout.routers.setting_checks import check_at_least_0, check_whole
+from turnout.routers.learning.exact_cosines import stretch, whole_numbers
+from turnout.routers.learning.setting_checks import check_at_least_0, check_whole
 from turnout.types import Encoder, FloatArray, IntArray, VectorArray
 
 Guard = Literal["none", "mean", "strong"]

@@ -19,7 +19,7 @@ from turnout.data.tiers import Tiers
 from turnout.errors import DataError, InvalidValueError, UnknownNameError
 from turnout.ranking import fit_ratings
 from turnout.routers.base import Router, check_fitted, check_trainable
-from turnout.routers.similarity_weights import Similarity, battle_weights, cosines, highest_among_others
+from turnout.routers.learning.similarity_weights import Similarity, battle_weights, cosines, highest_among_others
 from turnout.types import Encoder, FloatArray, IntArray, ModelPair, VectorArray
 
 MAX_GAMMA = 1e6
@@ -35,7 +35,7 @@ class SimilarityRanking(Router):
 
     Args:
         encoder: turns queries into vectors.
-        similarity: the form of the weights, see `turnout.routers.similarity_weights.Similarity`.
+        similarity: the form of the weights, see `turnout.routers.learning.similarity_weights.Similarity`.
         gamma: a battle whose S is higher by 1 counts this many times as much; 1 turns the weights off. The paper's
             code has 10.
         n_tiers: into how many tiers of similar strength the models are cut (the paper: 10); with fewer models each is

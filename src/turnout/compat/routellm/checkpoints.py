@@ -172,7 +172,7 @@ def _load_bert(checkpoint_path: str, *, num_labels: int = 3) -> Router:
     if num_labels != 3:
         raise InvalidValueError(f"num_labels must be 3 (strong wins, tie, weak wins), got {num_labels}.")
     from turnout.routers.bert import Bert
-    from turnout.routers.torch_extra import transformers
+    from turnout.routers.fine_tuning.torch_extra import transformers
 
     limit = _limit(transformers, checkpoint_path, 512)
     return _mark(Bert.from_fine_tuned(checkpoint_path, TRAINED_PAIR, n_labels=3, score_threshold=2, max_tokens=limit))

@@ -8,8 +8,8 @@ from typing import Any
 from turnout.data.remote_sets import RemoteFile, RemoteSet, Repository
 from turnout.errors import ArtifactError, InvalidValueError
 from turnout.routers.causal_llm import LABEL_TOKENS, CausalLLM
-from turnout.routers.torch_extra import transformers
-from turnout.routers.transformer_router import quiet
+from turnout.routers.fine_tuning.networks import quiet
+from turnout.routers.fine_tuning.torch_extra import transformers
 from turnout.types import ModelPair
 
 SYSTEM_FILE, QUESTION_FILE = "system_ft_v5.txt", "classifier_ft_v5.txt"

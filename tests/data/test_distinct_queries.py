@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from turnout.data.battles import Battles
+from turnout.data.distinct_queries import DistinctQueries, held_out_folds
 from turnout.errors import InvalidValueError
-from turnout.routers.distinct_queries import DistinctQueries, held_out_folds
 from turnout.types import ModelPair
 
 PAIR = ModelPair("big", "small")

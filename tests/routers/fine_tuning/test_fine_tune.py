@@ -9,8 +9,8 @@ import pytest
 from turnout.errors import ArtifactError, MissingExtraError
 
 Bert = pytest.importorskip("turnout.routers.bert", exc_type=MissingExtraError).Bert
-fine_tuning = pytest.importorskip("turnout.routers.fine_tuning", exc_type=MissingExtraError)
-torch = fine_tuning.torch
+fine_tune = pytest.importorskip("turnout.routers.fine_tuning.fine_tune", exc_type=MissingExtraError)
+torch = fine_tune.torch
 
 QUERIES = ["prove theorem a b c", "poem story a b c", "hello"]
 
@@ -89,7 +89,7 @@ def test_no_query_is_both_trained_on_and_validated(tiny_bert, easy_battles, monk
         seen.update(train=train.token_ids, validation=validation.token_ids)
         return []
 
-    monkeypatch.setattr("turnout.routers.transformer_router.fine_tune", spy)
+    monkeypatch.setattr("turnout.routers.fine_tuning.transformer_router.fine_tune", spy)
     doubled = easy_battles.concat([easy_battles, easy_battles])
     small(tiny_bert, validation_fraction=0.25).fit(doubled)
     train, validation = ({tuple(ids) for ids in seen[part]} for part in ("train", "validation"))
@@ -112,12 +112,12 @@ def test_micro_batches_give_the_same_result(tiny_bert, easy_battles, tmp_path):
 
 
 def test_every_row_comes_once_an_epoch_beside_rows_of_like_length():
-    recipe = fine_tuning.Recipe(n_steps=1, batch_size=4, learning_rate=1, weight_decay=0, seed=3)
+    recipe = fine_tune.Recipe(n_steps=1, batch_size=4, learning_rate=1, weight_decay=0, seed=3)
     lengths = np.random.default_rng(0).integers(1, 500, 30)
-    epoch = [fine_tuning._rows_of_step(lengths, recipe, step) for step in range(8)]
+    epoch = [fine_tune._rows_of_step(lengths, recipe, step) for step in range(8)]
     assert sorted(np.concatenate(epoch).tolist()) == list(range(30))
     assert np.mean([np.ptp(lengths[rows]) for rows in epoch]) < 120  # 300 at random
-    following = [fine_tuning._rows_of_step(lengths, recipe, step) for step in range(8, 16)]
+    following = [fine_tune._rows_of_step(lengths, recipe, step) for step in range(8, 16)]
     assert [rows.tolist() for rows in epoch] != [rows.tolist() for rows in following]
 
 

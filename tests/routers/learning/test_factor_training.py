@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from turnout.routers.factor_training import (
+from turnout.routers.learning.factor_training import (
     Adam,
     Comparisons,
     Factors,
@@ -13,7 +13,7 @@ from turnout.routers.factor_training import (
     loss_and_gradients,
     summed_loss,
 )
-from turnout.routers.sigmoid import sigmoid
+from turnout.routers.learning.sigmoid import sigmoid
 
 RANDOM = np.random.default_rng(0)
 N_MODELS, N_INPUTS = 4, 5

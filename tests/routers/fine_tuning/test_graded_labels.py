@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnout.errors import InvalidValueError
-from turnout.routers.graded_labels import GradedLabels
+from turnout.routers.fine_tuning.graded_labels import GradedLabels
 
 
 @given(st.integers(2, 9), st.lists(st.floats(0, 1), min_size=1, max_size=5))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from turnout.routers.lbfgs import minimise
+from turnout.routers.learning.lbfgs import minimise
 from turnout.types import FloatArray
 
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnout.errors import ArtifactError
-from turnout.routers.templates import Template
+from turnout.routers.features.templates import Template
 
 QUESTIONS = [
     f"How far is {town} from the sea?"

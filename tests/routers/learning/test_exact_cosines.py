@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from turnout.routers.exact_cosines import stretch, whole_numbers
+from turnout.routers.learning.exact_cosines import stretch, whole_numbers
 
 
 @pytest.mark.parametrize("dim", [1, 2, 192, 1536, 3072])

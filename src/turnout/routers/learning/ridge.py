@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from turnout.routers.sigmoid import sigmoid
+from turnout.routers.learning.conjugate_gradients import solve
+from turnout.routers.learning.sigmoid import sigmoid
 from turnout.types import FloatArray
 
 Matrix = npt.NDArray[np.floating]
@@ -18,7 +19,6 @@ FREE = 1e-9
 
 _ROWS_AT_ONCE = 8_192
 _NEWTON_STEPS = 25
-_CONJUGATE_STEPS = 200
 _TOLERANCE = 1e-8
 
 
@@ -136,7 +136,7 @@ def maximise_likelihood(
         def times_hessian(v: FloatArray, curvature: FloatArray = curvature) -> FloatArray:
             return gathered(curvature * logits_of(v)) + penalty * v
 
-        step = _solve(times_hessian, -gradient)
+        step = solve(times_hessian, -gradient)
         length = 1.0
         while (then := objective(theta + length * step)) > now and length > 1e-6:
             length /= 2
@@ -164,21 +164,3 @@ def _left_directions(x: FloatArray) -> tuple[FloatArray, FloatArray]:
     squared, right = np.linalg.eigh(x.T @ x)
     kept = squared > 1e-10 * max(float(squared[-1]), 1e-300)
     return x @ right[:, kept] / np.sqrt(squared[kept]), squared[kept]
-
-
-def _solve(times: Callable[[FloatArray], FloatArray], wanted: FloatArray) -> FloatArray:
-    """v with times(v) = wanted, for a symmetric positive definite map, by conjugate gradients."""
-    solution = np.zeros_like(wanted)
-    residual, direction = wanted.copy(), wanted.copy()
-    size = float(residual @ residual)
-    enough = 1e-12 * size
-    for _ in range(_CONJUGATE_STEPS):
-        if size <= enough:
-            break
-        image = times(direction)
-        along = size / float(direction @ image)
-        solution += along * direction
-        residual -= along * image
-        before, size = size, float(residual @ residual)
-        direction = residual + size / before * direction
-    return solution

@@ -2,10 +2,36 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from turnout.routers.hashed_words import HashedWords
+from turnout.routers.features.words import N_BUCKETS, HashedWords, words_of
 
 QUERIES = ["the cat", "the cat sat", "the dog", "a bird"]
+
+
+@given(st.text(max_size=300))
+def test_words_are_a_vector_of_length_one_or_nothing(text: str) -> None:
+    buckets, values = words_of(text)
+    assert len(set(buckets.tolist())) == len(buckets) == len(values)
+    assert all(0 <= bucket < N_BUCKETS for bucket in buckets)
+    assert values @ values == pytest.approx(1.0 if text.split() else 0.0)
+
+
+def test_case_and_white_space_do_not_change_words() -> None:
+    first, second = words_of("Prove  it NOW"), words_of("prove it\nnow")
+    assert np.array_equal(first[0], second[0])
+    assert np.array_equal(first[1], second[1])
+
+
+def test_the_order_of_words_counts() -> None:
+    assert set(words_of("dog bites man")[0]) != set(words_of("man bites dog")[0])
+
+
+def test_both_ends_of_a_long_text_are_read() -> None:
+    filler = "lorem ipsum " * 5_000
+    assert set(words_of("zebra " + filler)[0]) != set(words_of(filler)[0])
+    assert set(words_of(filler + " zebra")[0]) != set(words_of(filler)[0])
 
 
 def test_what_two_queries_hold_is_known() -> None:

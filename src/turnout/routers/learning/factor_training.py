@@ -11,7 +11,7 @@ import numpy as np
 
 from turnout.encoders.base import unit_rows
 from turnout.errors import InvalidValueError
-from turnout.routers.sigmoid import sigmoid
+from turnout.routers.learning.sigmoid import sigmoid
 from turnout.types import FloatArray, IntArray, VectorArray
 
 Factors = dict[str, VectorArray]

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from turnout.atomic_write import write_folder_atomically
 from turnout.errors import ArtifactError
-from turnout.routers.torch_extra import torch
+from turnout.routers.fine_tuning.torch_extra import torch
 
 _STATE_FILE = "state.json"
 _TENSORS_FILE = "tensors.safetensors"

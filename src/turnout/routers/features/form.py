@@ -1,29 +1,23 @@
-"""What a router sees of a query besides its meaning: its form (length, numbers, signs, options) and its words.
+"""The form of a query, whatever it is about: how long it is, how much of it is numbers or signs, how it asks.
 
-Both are fixed functions of the text: nothing is learned, so that weights learned on different data can be added.
+Two sets of measures. Those of `form_of` have fixed scales, so that weights learned on different data can be added;
+those of `form_features` are raw, for a router that learns their scales.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 import re
-import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
-from turnout.encoders.base import tokens_of
-from turnout.types import FloatArray, IntArray
+from turnout.types import FloatArray
 
-N_BUCKETS = 2**14
-"""How many weights all words and pairs of words share."""
-
-_LONGEST = 4_000  # characters: of a longer text both ends are read
-_MAX_TOKENS = 256
-_PAIRING = 1_000_003  # a prime: "a b" and "b a" fall into different buckets
 _WORD = re.compile(r"[^\W\d_]+")
 _CAPITALISED = re.compile(r"\b[A-Z]")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_DIGITS = re.compile(r"\d+")
 _DIGIT = re.compile(r"\d")
 _SIGN = re.compile(r"[{}()\[\]<>=;_#\\/*+^|~`$]")
 _OPTION = re.compile(r"(?m)^[ \t]*\(?[A-J][.)][ \t]")
@@ -62,9 +56,11 @@ _BOUND = 3.0 / math.sqrt(N_FORM)
 
 
 def form_of(text: str) -> FloatArray:
-    """The measures of a text's form, each within three of its spreads, shape (N_FORM,): a vector of length about 1."""
-    if len(text) > _LONGEST:
-        text = f"{text[: _LONGEST // 2]}\n{text[-_LONGEST // 2 :]}"
+    """The measures of a text's form, each within three of its spreads, shape (N_FORM,): a vector of length about 1.
+
+    Of a text of more than 4,000 characters both ends are read.
+    """
+    text = _ends(text, 4_000, between="\n")
     words = _WORD.findall(text)
     numbers = _NUMBER.findall(text)
     options = _OPTION.split(text)
@@ -99,22 +95,51 @@ def form_of(text: str) -> FloatArray:
     return form
 
 
-def words_of(text: str) -> tuple[IntArray, FloatArray]:
-    """(buckets, values) of a text's words and pairs of neighbouring words: a sparse vector of length 1 (or 0).
+FORM_FEATURES = (
+    "log characters",
+    "log words",
+    "log lines",
+    "log numbers",
+    "mean word length",
+    "share of digits",
+    "share of code signs",
+    "share of capitals",
+    "share of characters beyond ASCII",
+    "has a question mark",
+    "log answer options",
+)
 
-    What occurs n times counts 1 + log n. Of a text of more than 256 words and signs both ends are read.
 
-    >>> buckets, values = words_of("to be or not to be")
-    >>> len(buckets), float(np.round(values @ values, 6))
-    (8, 1.0)
+def form_features(queries: Sequence[str]) -> FloatArray:
+    """One row a query with the columns of FORM_FEATURES, each about between 0 and 10, shape (n_queries, 11).
+
+    Of a query of more than 8,000 characters both ends are read.
+
+    >>> dict(zip(FORM_FEATURES, form_features(["Is 7 prime?"])[0].round(2).tolist()))["has a question mark"]
+    1.0
     """
-    hashes = np.array(list(map(_hash, tokens_of(text, max_tokens=_MAX_TOKENS))), dtype=np.int64)
-    pairs = hashes[:-1] * _PAIRING + hashes[1:]
-    buckets, counts = np.unique(np.concatenate([hashes, pairs]) % N_BUCKETS, return_counts=True)
-    values: FloatArray = 1.0 + np.log(counts)
-    return buckets, values / math.sqrt(max(float(values @ values), 1.0))
+    return np.array([_row(query) for query in queries], dtype=np.float64).reshape(len(queries), len(FORM_FEATURES))
 
 
-@functools.lru_cache(maxsize=50_000)
-def _hash(token: str) -> int:
-    return zlib.crc32(token.encode("utf-8", "surrogatepass"))
+def _row(query: str) -> list[float]:
+    text = _ends(query, 8_000)
+    n = max(len(text), 1)
+    words = _WORD.findall(text)
+    return [
+        math.log1p(len(query)),
+        math.log1p(len(words)),
+        math.log1p(text.count("\n")),
+        math.log1p(len(_DIGITS.findall(text))),
+        min(sum(map(len, words)) / max(len(words), 1), 20.0),
+        len(_DIGIT.findall(text)) / n,
+        len(_SIGN.findall(text)) / n,
+        sum(map(str.isupper, text)) / n,
+        0.0 if text.isascii() else sum(character > "\x7f" for character in text) / n,
+        float("?" in text),
+        math.log1p(len(_OPTION.findall(text))),
+    ]
+
+
+def _ends(text: str, most: int, *, between: str = "") -> str:
+    """The text, or if it has more characters, half as many from either end: the time is bounded."""
+    return text if len(text) <= most else f"{text[: most // 2]}{between}{text[-(most // 2) :]}"

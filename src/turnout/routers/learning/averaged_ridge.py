@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from turnout.routers.text_features import N_BUCKETS, form_of, words_of
-from turnout.types import Encoder, FloatArray, IntArray
+from turnout.routers.features.blocks import Features, LinearFunction
+from turnout.routers.learning.conjugate_gradients import solve
+from turnout.types import FloatArray, IntArray
 
 STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0)
 """The variance that a query's features may explain, in units of the noise of one label."""
@@ -32,97 +33,8 @@ PRIOR_SHARES = (0.0, 0.5, 1.0, 2.0)
 """How much of an earlier router is kept, where there is one, before anything is learned."""
 
 _EXACT = 1_500  # rows for which n × n matrices are cheap: a few seconds for all settings
-_STEPS, _SOLVED = 200, 1e-12  # of conjugate gradients; the squared residual, relative to the start
 _LEAST = 0.01  # a setting with a smaller share of the average is left out where solving is costly
 _TEMPER = 0.5  # all settings err on the same queries, so that their difference counts for less than it seems
-
-
-@dataclass(frozen=True, eq=False)
-class Features:
-    """What is known of n queries: three blocks, each row a vector of length about 1."""
-
-    meaning: FloatArray
-    """Shape (n, dim): the encoder's vectors."""
-    form: FloatArray
-    """Shape (n, N_FORM)."""
-    starts: IntArray
-    """Shape (n + 1,): the words of query i are at starts[i] to starts[i + 1]."""
-    buckets: IntArray
-    values: FloatArray
-
-    @classmethod
-    def of(cls, queries: Sequence[str], encoder: Encoder) -> Features:
-        """The features of n queries."""
-        words = [words_of(query) for query in queries]
-        empty = np.empty(0)
-        return cls(
-            meaning=encoder.encode(queries).astype(np.float64),
-            form=np.array([form_of(query) for query in queries]),
-            starts=np.cumsum([0, *(len(buckets) for buckets, _ in words)]),
-            buckets=np.concatenate([empty.astype(np.int64), *(buckets for buckets, _ in words)]),
-            values=np.concatenate([empty, *(values for _, values in words)]),
-        )
-
-    def __len__(self) -> int:
-        return len(self.meaning)
-
-    def take(self, rows: IntArray) -> Features:
-        """The features of these queries."""
-        spans = [np.arange(self.starts[row], self.starts[row + 1]) for row in rows]
-        chosen = np.concatenate([np.empty(0, dtype=np.int64), *spans])
-        starts = np.cumsum([0, *map(len, spans)])
-        return Features(self.meaning[rows], self.form[rows], starts, self.buckets[chosen], self.values[chosen])
-
-    def times(self, weights: Linear) -> FloatArray:
-        """The estimate of each query, shape (n,)."""
-        rows = np.repeat(np.arange(len(self)), np.diff(self.starts))
-        words = np.bincount(rows, weights=self.values * weights.words[self.buckets], minlength=len(self))
-        total: FloatArray = weights.intercept + self.meaning @ weights.meaning + self.form @ weights.form + words
-        return total
-
-    def summed(self, amounts: FloatArray) -> Linear:
-        """The sum of the queries' features, each taken so many times; amounts has shape (n,)."""
-        spread = np.repeat(amounts, np.diff(self.starts))
-        words = np.bincount(self.buckets, weights=self.values * spread, minlength=N_BUCKETS)
-        return Linear(0.0, amounts @ self.meaning, amounts @ self.form, words.astype(np.float64))
-
-    def products(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Each block's matrix of inner products between queries, shape (n, n)."""
-        used, columns = np.unique(self.buckets, return_inverse=True)
-        words = np.zeros((len(self), len(used)), dtype=np.float32)
-        words[np.repeat(np.arange(len(self)), np.diff(self.starts)), columns] = self.values
-        return self.meaning @ self.meaning.T, self.form @ self.form.T, (words @ words.T).astype(np.float64)
-
-
-@dataclass(frozen=True, eq=False)
-class Linear:
-    """A linear function of a query's features."""
-
-    intercept: float
-    meaning: FloatArray
-    """Shape (dim,)."""
-    form: FloatArray
-    """Shape (N_FORM,)."""
-    words: FloatArray
-    """Shape (N_BUCKETS,)."""
-
-    @classmethod
-    def zero(cls, dim: int, n_form: int) -> Linear:
-        """Nothing known."""
-        return cls(0.0, np.zeros(dim), np.zeros(n_form), np.zeros(N_BUCKETS))
-
-    def plus(self, other: Linear, times: float = 1.0) -> Linear:
-        """The sum of this function and some times another."""
-        return Linear(
-            self.intercept + times * other.intercept,
-            self.meaning + times * other.meaning,
-            self.form + times * other.form,
-            self.words + times * other.words,
-        )
-
-    def dot(self, other: Linear) -> float:
-        """The inner product of the weights, without the intercepts."""
-        return float(self.meaning @ other.meaning + self.form @ other.form + self.words @ other.words)
 
 
 @dataclass(frozen=True)
@@ -138,7 +50,7 @@ class Setting:
 class AveragedRidge:
     """The average fit."""
 
-    weights: Linear
+    weights: LinearFunction
     variances: tuple[float, float, float]
     """Averaged over settings, in units of the noise."""
     noise: float
@@ -153,7 +65,7 @@ def fit_averaged_ridge(
     counts: FloatArray,
     *,
     groups: IntArray | None = None,
-    prior: Linear | None = None,
+    prior: LinearFunction | None = None,
     seed: int = 0,
 ) -> AveragedRidge:
     """Ridge regressions of the targets on the features, averaged over settings.
@@ -186,7 +98,7 @@ def fit_averaged_ridge(
         shares = np.where(shares < _LEAST, 0.0, shares)
         shares /= shares.sum()
     centre = features.summed(counts / counts.sum())
-    average = Linear.zero(features.meaning.shape[1], features.form.shape[1])
+    average = LinearFunction.zero(features.meaning.shape[1], features.form.shape[1])
     for setting, fit, share in zip(settings, fits, shares.tolist(), strict=True):
         if share == 0.0:
             continue
@@ -290,18 +202,20 @@ def _softmax(scores: FloatArray) -> FloatArray:
     return shares
 
 
-def _scaled(weights: Linear, setting: Setting) -> Linear:
+def _scaled(weights: LinearFunction, setting: Setting) -> LinearFunction:
     meaning, form, words = setting.variances
-    return Linear(0.0, meaning * weights.meaning, form * weights.form, words * weights.words)
+    return LinearFunction(0.0, meaning * weights.meaning, form * weights.form, words * weights.words)
 
 
-def _weights(features: Features, amounts: FloatArray, mean: float, centre: Linear, setting: Setting) -> Linear:
+def _weights(
+    features: Features, amounts: FloatArray, mean: float, centre: LinearFunction, setting: Setting
+) -> LinearFunction:
     weights = _scaled(features.summed(amounts).plus(centre, -float(amounts.sum())), setting)
-    return Linear(mean - weights.dot(centre), weights.meaning, weights.form, weights.words)
+    return LinearFunction(mean - weights.dot(centre), weights.meaning, weights.form, weights.words)
 
 
 def _iterative_fit(
-    features: Features, targets: FloatArray, counts: FloatArray, centre: Linear, setting: Setting
+    features: Features, targets: FloatArray, counts: FloatArray, centre: LinearFunction, setting: Setting
 ) -> tuple[FloatArray, float]:
     """(amounts, mean) as in `_exact_fits`, by conjugate gradients: no n × n matrix is made."""
 
@@ -310,24 +224,12 @@ def _iterative_fit(
         result: FloatArray = features.times(weights) - weights.dot(centre) + amounts / counts
         return result
 
-    def solve(right: FloatArray) -> FloatArray:
-        # Scaled by the counts, the matrix is the identity plus little: it needs few steps.
-        root = np.sqrt(counts)
-        solution = np.zeros(len(right))
-        residual = root * right
-        direction, size = residual, float(residual @ residual)
-        first = size
-        for _ in range(_STEPS):
-            if size <= _SOLVED * first:
-                break
-            moved = root * times_covariance(root * direction)
-            step = size / float(direction @ moved)
-            solution = solution + step * direction
-            residual = residual - step * moved
-            smaller = float(residual @ residual)
-            direction, size = residual + smaller / size * direction, smaller
-        return root * solution
+    # Scaled by the counts, the matrix is the identity plus little: it needs few steps.
+    root = np.sqrt(counts)
 
-    ones, wanted = solve(np.ones(len(targets))), solve(targets)
+    def solved(right: FloatArray) -> FloatArray:
+        return root * solve(lambda v: root * times_covariance(root * v), root * right)
+
+    ones, wanted = solved(np.ones(len(targets))), solved(targets)
     mean = float(wanted.sum() / ones.sum())
     return wanted - mean * ones, mean

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from turnout.routers.ridge import choose_strength, fit_logistic, fit_ridge
-from turnout.routers.sigmoid import sigmoid
+from turnout.routers.learning.ridge import choose_strength, fit_logistic, fit_ridge
+from turnout.routers.learning.sigmoid import sigmoid
 
 
 @pytest.fixture(params=[(60, 5), (20, 45)], ids=["tall", "wide"])

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import warnings
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -16,9 +14,9 @@ import numpy as np
 
 from turnout.data.battles import Battles
 from turnout.data.split import split_rows
-from turnout.errors import ArtifactError, InvalidValueError, UnknownNameError
+from turnout.errors import InvalidValueError, UnknownNameError
 from turnout.routers.base import Router, check_fitted, check_trainable, settings_of
-from turnout.routers.fine_tuning import (
+from turnout.routers.fine_tuning.fine_tune import (
     Examples,
     Precision,
     ProgressCallback,
@@ -28,10 +26,11 @@ from turnout.routers.fine_tuning import (
     mixed_precision,
     seeded,
 )
-from turnout.routers.graded_labels import GradedLabels
-from turnout.routers.text_tokens import Keep, TextTokens, logits_by_length
-from turnout.routers.torch_extra import torch, transformers
-from turnout.routers.training_checkpoint import TrainingCheckpoint
+from turnout.routers.fine_tuning.graded_labels import GradedLabels
+from turnout.routers.fine_tuning.networks import architecture_of, from_arrays, quiet, to_arrays, tokenizer_json
+from turnout.routers.fine_tuning.text_tokens import Keep, TextTokens, logits_by_length
+from turnout.routers.fine_tuning.torch_extra import torch
+from turnout.routers.fine_tuning.training_checkpoint import TrainingCheckpoint
 from turnout.types import JSON, FloatArray, IntArray, ModelPair
 
 _NOT_THE_RUN = {"device", "micro_batch_size", "prediction_batch_size"}
@@ -46,7 +45,7 @@ class TransformerRouter(Router):
     """
 
     weights_: dict[str, np.ndarray[Any, Any]]
-    """The state dict, tied weights once. bfloat16, which numpy lacks, is kept bit by bit as uint16."""
+    """See `networks.to_arrays`."""
     architecture_: dict[str, JSON]
     """The Hugging Face configuration."""
     tokenizer_: str
@@ -199,12 +198,12 @@ class TransformerRouter(Router):
 
     def _keep_tokenizer(self, tokenizer: Any) -> None:
         self.pad_id_ = int(tokenizer.pad_token_id or 0)
-        self.tokenizer_ = _tokenizer_json(tokenizer, self.checkpoint)
+        self.tokenizer_ = tokenizer_json(tokenizer, self.checkpoint)
         self._text_tokens = None
 
     def _keep_network(self, network: Any) -> None:
-        self.architecture_ = _architecture(network)
-        self.weights_ = _to_arrays(network)
+        self.architecture_ = architecture_of(network)
+        self.weights_ = to_arrays(network)
         self._network = None  # built anew from the arrays, so that a saved router gives the same scores to the bit
 
     def _finish(self, network: Any) -> Any:
@@ -235,7 +234,7 @@ class TransformerRouter(Router):
 
     def _loaded_network(self) -> Any:
         if self._network is None:
-            self._network = _from_arrays(self.architecture_, self.weights_).to(choose_device(self.device)).eval()
+            self._network = from_arrays(self.architecture_, self.weights_).to(choose_device(self.device)).eval()
         return self._network
 
     def _run(self, examples: Examples) -> str:
@@ -248,107 +247,6 @@ class TransformerRouter(Router):
         return {**vars(self), "_network": None, "_text_tokens": None}
 
 
-def load_checkpoint(
-    auto_class: Any, checkpoint: str, *, weights_dtype: str = "float32", **options: Any
-) -> tuple[Any, Any]:
-    """(network, tokenizer) of a Hugging Face checkpoint.
-
-    Raises:
-        InvalidValueError: it is neither a folder here nor to be had from the hub.
-    """
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
-        network = auto_class.from_pretrained(checkpoint, **options)
-    except (OSError, ValueError) as error:
-        raise InvalidValueError(
-            f"The checkpoint '{checkpoint}' cannot be loaded: {str(error).strip().splitlines()[0]} Give the folder of "
-            "a Hugging Face model with its tokenizer, or a name on the hub (which needs a network)."
-        ) from error
-    return network.to(getattr(torch, weights_dtype)), tokenizer
-
-
-def check_length(config: Any, max_tokens: int) -> None:
-    """Raise InvalidValueError if the network has fewer positions than `max_tokens`."""
-    limit = getattr(config, "max_position_embeddings", None)
-    if limit is not None and max_tokens > limit:
-        raise InvalidValueError(f"max_tokens must be at most {limit}, the model's limit, got {max_tokens}.")
-
-
 def _take(examples: Examples, rows: Sequence[int] | IntArray) -> Examples:
     index = np.asarray(rows, dtype=np.int64)
     return Examples([examples.token_ids[row] for row in index], examples.targets[index], examples.weight[index])
-
-
-def _tokenizer_json(tokenizer: Any, checkpoint: str) -> str:
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise InvalidValueError(
-            f"The checkpoint '{checkpoint}' has no tokenizer.json (a fast tokenizer), and needs one."
-        )
-    text: str = backend.to_str()
-    return text
-
-
-def _architecture(network: Any) -> dict[str, JSON]:
-    values: dict[str, JSON] = json.loads(network.config.to_json_string(use_diff=False))
-    values.pop("_name_or_path", None)  # a place on the machine that trained is nobody's business
-    # The checkpoint's may be others: a bare encoder, 16-bit weights.
-    return values | {"architectures": [type(network).__name__], "dtype": str(network.dtype).removeprefix("torch.")}
-
-
-def _to_arrays(network: Any) -> dict[str, np.ndarray[Any, Any]]:
-    arrays: dict[str, np.ndarray[Any, Any]] = {}
-    seen: set[int] = set()
-    for name, tensor in network.state_dict().items():
-        if tensor.data_ptr() in seen and tensor.numel():
-            continue  # tied to one that is there already
-        seen.add(tensor.data_ptr())
-        tensor = tensor.detach().cpu().contiguous()
-        if tensor.dtype == torch.bfloat16:
-            arrays[name] = tensor.view(torch.int16).numpy().view(np.uint16)
-        else:
-            arrays[name] = tensor.numpy()
-    return arrays
-
-
-def _from_arrays(architecture: Mapping[str, JSON], arrays: Mapping[str, np.ndarray[Any, Any]]) -> Any:
-    config = transformers.AutoConfig.for_model(**architecture)
-    network_class = getattr(transformers, architecture["architectures"][0])
-    with quiet():
-        network, info = network_class.from_pretrained(
-            None,
-            config=config,
-            state_dict={name: _to_tensor(array) for name, array in arrays.items()},
-            output_loading_info=True,
-        )
-    if info["missing_keys"]:
-        raise ArtifactError(
-            f"The weights '{min(info['missing_keys'])}' are missing: the router is damaged, or was trained with "
-            f"another version of transformers (this is {transformers.__version__}). Train it anew."
-        )
-    return network
-
-
-def _to_tensor(array: np.ndarray[Any, Any]) -> Any:
-    writable = array if array.flags.writeable else array.copy()  # torch does not take read-only memory
-    if array.dtype == np.uint16:
-        return torch.from_numpy(writable.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(writable)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without the progress bars and load reports of transformers, and the libraries' notes on each other's old ways."""
-    logging = transformers.utils.logging
-    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        with warnings.catch_warnings():
-            for category in (FutureWarning, DeprecationWarning):
-                warnings.simplefilter("ignore", category)
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from turnout.errors import InvalidValueError
-from turnout.routers.setting_checks import check_above_0, check_at_least_0, check_whole
+from turnout.routers.learning.setting_checks import check_above_0, check_at_least_0, check_whole
 
 
 def test_good_settings_pass() -> None:

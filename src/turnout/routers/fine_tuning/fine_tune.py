@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from turnout.errors import InvalidValueError
-from turnout.routers.text_tokens import pad
-from turnout.routers.torch_extra import torch
-from turnout.routers.training_checkpoint import TrainingCheckpoint, TrainingState
+from turnout.routers.fine_tuning.text_tokens import pad
+from turnout.routers.fine_tuning.torch_extra import torch
+from turnout.routers.fine_tuning.training_checkpoint import TrainingCheckpoint, TrainingState
 from turnout.types import FloatArray, IntArray
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]

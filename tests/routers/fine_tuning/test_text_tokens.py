@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from turnout.errors import InvalidValueError
-from turnout.routers.text_tokens import TextTokens, logits_by_length, pad
+from turnout.routers.fine_tuning.text_tokens import TextTokens, logits_by_length, pad
 
 tokenizers = pytest.importorskip("tokenizers")
 

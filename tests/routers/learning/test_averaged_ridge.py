@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from turnout.encoders.hashing import HashingEncoder
-from turnout.routers import averaged_ridge
-from turnout.routers.averaged_ridge import Features, Linear, fit_averaged_ridge
+from turnout.routers.features.blocks import Features, LinearFunction
+from turnout.routers.learning import averaged_ridge
+from turnout.routers.learning.averaged_ridge import fit_averaged_ridge
 
 ENCODER = HashingEncoder(dim=16)
 THINGS = ("prime", "river", "poem", "matrix", "song", "proof", "moon", "limit")
@@ -70,7 +71,7 @@ def test_many_queries_are_fitted_as_few_are(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_prior_that_is_right_is_kept_and_one_that_is_wrong_is_not() -> None:
     features, targets, counts = made_up(80)
     right = fit_averaged_ridge(features, targets, counts).weights
-    wrong = Linear(-right.intercept, -right.meaning, -right.form, -right.words)
+    wrong = LinearFunction(-right.intercept, -right.meaning, -right.form, -right.words)
     new, new_targets, new_counts = made_up(30, seed=1)
     kept = fit_averaged_ridge(new, new_targets, new_counts, prior=right).prior_share
     dropped = fit_averaged_ridge(new, new_targets, new_counts, prior=wrong).prior_share

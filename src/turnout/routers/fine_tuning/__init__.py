@@ -1,0 +1,1 @@
+"""What `bert` and `causal-llm` are built from: a transformer that is fine-tuned, kept and run. Most needs torch."""

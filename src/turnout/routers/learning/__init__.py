@@ -1,0 +1,1 @@
+"""The mathematics that routers learn with. None of it knows what a router is."""
