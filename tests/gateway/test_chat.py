@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 from openai import NotFoundError
 from running_gateway import Start
-from scripted_provider import CLIENT_KEY, PROVIDER_KEY, Provider, answer, plain
+from scripted_provider import (
+    CLIENT_KEY,
+    PROVIDER_KEY,
+    USAGE_CHUNK,
+    Provider,
+    answer,
+    chunk,
+    event,
+    plain,
+    streamed,
+)
 
 EASY = [{"role": "user", "content": "an easy one"}]
 HARD = [{"role": "user", "content": "a hard one"}]
@@ -255,3 +265,15 @@ async def test_the_log_row_of_a_plain_and_of_a_streamed_answer(provider: Provide
     assert (weak.input_tokens, weak.output_tokens) == (7, 3)
     assert weak.cost_usd == pytest.approx((7 * 1 + 3 * 2) / 1e6)
     assert weak.cost_usd_if_strong == pytest.approx((7 * 10 + 3 * 30) / 1e6)
+
+
+async def test_a_stream_is_recorded_before_its_client_knows_that_it_has_ended(provider: Provider, start: Start) -> None:
+    gateway = await start()
+    said_all = [event(chunk("Paris.", finish="stop")), event(USAGE_CHUNK), b"data: [DONE]\n\n"]
+    provider.script = [streamed(*said_all, 0.3)]  # and only then does it end the answer
+    _, _, content = await gateway.post({"model": "big", "messages": HARD, "stream": True})
+    assert content.endswith(b"data: [DONE]\n\n")
+    assert gateway.app.ledger is not None
+    assert gateway.app.ledger.queued + gateway.app.ledger.written == 1
+    (entry,) = await gateway.entries()
+    assert (entry.status, entry.error, entry.cost_usd) == (200, None, pytest.approx((7 * 10 + 3 * 30) / 1e6))

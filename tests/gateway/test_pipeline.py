@@ -36,6 +36,9 @@ class Answer:
     async def read(self) -> bytes:
         return b'{"usage": {"prompt_tokens": 3, "completion_tokens": 4}}'
 
+    async def drain(self) -> None:
+        pass
+
 
 class Seams:
     """All seams in one, each noting its turn; `stop` names the one that raises `error`."""

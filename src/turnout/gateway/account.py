@@ -49,6 +49,8 @@ class Account:
     usage: Usage | None = field(default=None, init=False)
     is_cut: bool = field(default=False, init=False)
     """Whether a stream broke off, so that more was written than `usage` says."""
+    is_closed: bool = field(default=False, init=False)
+    """Whether it is settled and recorded, so that nothing that comes later counts."""
     called: float | None = field(default=None, init=False)
     first_byte: float | None = field(default=None, init=False)
     answered: float | None = field(default=None, init=False)

@@ -119,7 +119,6 @@ class Passing:
             self._ended = True
             await self._start_stream(answer)
             await self._send({"type": "http.response.body", "body": b""})
-        await answer.drain()
 
     async def _piece(self, piece: bytes, reader: StreamReader, answer: ProviderAnswer, watch: ClientWatch) -> None:
         if not piece:

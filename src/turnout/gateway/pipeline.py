@@ -75,7 +75,8 @@ class Pipeline:
         try:
             await self._answer(account, scope, receive, send)
         finally:
-            self._record(account)
+            if not account.is_closed:
+                self._record(account)
 
     async def decide(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request with the decision alone. It is recorded with the tokens that it used: none."""
@@ -111,6 +112,13 @@ class Pipeline:
             return None
         return Account(caller, request, choice, arrived, started)
 
+    def _close(self, account: Account) -> None:
+        """Settle and record, once."""
+        if not account.is_closed:
+            account.is_closed = True
+            self._access.settle(account)
+            self._record(account)
+
     def _record(self, account: Account) -> None:
         for recorder in self._recorders:
             recorder.record(account)
@@ -145,6 +153,10 @@ class Pipeline:
                     account.model = account.choice.model
                     async with self._upstream.open(account, self._forwarded(scope)) as answer:
                         await passing.answer(answer, watch)
+                        # The client has it all, and may ask again, or this process be killed, while the provider
+                        # takes its time to end the connection's answer.
+                        self._close(account)
+                        await answer.drain()
                 except RequestError as error:
                     self._counters.refused += 1
                     watch.end()
@@ -169,7 +181,7 @@ class Pipeline:
         finally:
             if account.answered is None and account.called is not None:
                 account.answered = time.perf_counter()
-            self._access.settle(account)
+            self._close(account)
 
     def _forwarded(self, scope: Scope) -> dict[str, str]:
         """The client's headers that its provider gets to see: none but those that the configuration names."""

@@ -58,8 +58,9 @@ class Tracing:
         return _TracedUpstream(self, upstream)
 
     def record(self, account: Account) -> None:
-        """End the request's span."""
+        """End the request's span, and the call's first, if its provider has not ended the connection's answer yet."""
         spans = account.trace or self._begin(account, {})
+        self.end_call(account)
         request, status = spans.request, account.status
         request.set_attribute("http.response.status_code", status)
         if account.error is not None:
@@ -102,10 +103,13 @@ class Tracing:
     def end_call(self, account: Account) -> None:
         """End the call's span, with what is known by now."""
         call, usage = account.trace.call, account.usage
+        if call is None or not call.is_recording():
+            return
         if usage is not None:
             call.set_attribute("gen_ai.usage.input_tokens", usage.input_tokens)
             call.set_attribute("gen_ai.usage.output_tokens", usage.output_tokens)
         call.set_attribute("turnout.model", account.model.name)
+        call.end(time.time_ns())
 
     def _begin(self, account: Account, headers: Mapping[str, str]) -> Trace:
         choice, decision = account.choice, account.choice.decision
@@ -156,7 +160,6 @@ class _TracedUpstream:
             raise
         finally:
             self._tracing.end_call(account)
-            call.end(time.time_ns())
 
 
 def provider_name(model: ModelConfig) -> str:
