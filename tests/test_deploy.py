@@ -26,6 +26,8 @@ ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file())
 CONFIG = "/etc/turnout/turnout.toml"
+PORT, METRICS_PORT = 8400, 9400
+METRICS = f"0.0.0.0:{METRICS_PORT}"
 LEDGER = Path("/var/lib/turnout/ledger.sqlite3")
 
 
@@ -123,6 +125,7 @@ def test_the_command_is_one_that_turnout_knows(command: list[str]) -> None:
 def test_a_container_listens_on_every_address(name: str) -> None:
     params = serve.make_context("serve", list(COMMANDS[name][2:])).params
     assert (params["host"], params["port"]) == ("0.0.0.0", 8400)
+    assert params["metrics_listen"] == METRICS
 
 
 def test_the_image_runs_as_no_ones_user_and_holds_no_secret() -> None:
@@ -135,7 +138,8 @@ def test_the_image_runs_as_no_ones_user_and_holds_no_secret() -> None:
             assert not re.search(r"KEY|TOKEN|SECRET|PASSWORD", rest, flags=re.IGNORECASE)
         if word == "FROM":
             assert re.match(r"python:3\.\d+\.\d+-slim-\w+", rest), "pin the base to a patch version"
-    assert f"http://127.0.0.1:{last('EXPOSE')}/healthz" in last("HEALTHCHECK")
+    assert f"http://127.0.0.1:{PORT}/healthz" in last("HEALTHCHECK")
+    assert last("EXPOSE") == f"{PORT} {METRICS_PORT}"
     assert last("STOPSIGNAL") == "SIGTERM"
 
 
@@ -177,7 +181,8 @@ def test_compose_mounts_what_is_there_and_opens_nothing_to_the_network() -> None
 def test_prometheus_and_grafana_find_each_other() -> None:
     services = COMPOSE["services"]
     (scrape,) = documents(DEPLOY / "prometheus" / "prometheus.yml")[0]["scrape_configs"]
-    assert scrape["static_configs"] == [{"targets": [f"turnout:{last('EXPOSE')}"]}]
+    assert scrape["static_configs"] == [{"targets": [f"turnout:{METRICS_PORT}"]}]
+    assert services["turnout"]["ports"] == [f"127.0.0.1:{PORT}:{PORT}"], "metrics are for Prometheus alone"
     provisioning = DEPLOY / "grafana" / "provisioning"
     (source,) = documents(provisioning / "datasources" / "prometheus.yaml")[0]["datasources"]
     assert source["url"] == "http://prometheus:9090"
@@ -226,11 +231,31 @@ def test_the_manifests_refer_to_each_other() -> None:
     assert ("PersistentVolumeClaim", volumes["ledger"]["persistentVolumeClaim"]["claimName"]) in MANIFESTS
     assert mounts["config"] == str(Path(CONFIG).parent)
     assert mounts["ledger"] == str(LEDGER.parent)
-    (port,) = CONTAINER["ports"]
-    assert (port["name"], port["containerPort"]) == ("http", 8400)
+    ports = {port["name"]: port["containerPort"] for port in CONTAINER["ports"]}
+    assert ports == {"http": PORT, "metrics": METRICS_PORT}
+    assert POD["metadata"]["annotations"] == {"prometheus.io/scrape": "true", "prometheus.io/port": str(METRICS_PORT)}
+    assert [port["targetPort"] for port in MANIFESTS["Service", "turnout"]["spec"]["ports"]] == ["http"]
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert CONTAINER[probe]["httpGet"]["port"] == "http"
         assert "get" in DESCRIPTION["paths"][CONTAINER[probe]["httpGet"]["path"]]
+
+
+def test_clients_do_not_reach_metrics_and_prometheus_reaches_nothing_else() -> None:
+    rules = MANIFESTS["NetworkPolicy", "turnout"]["spec"]["ingress"]
+    reach = {(next(iter(source)), port["port"]) for rule in rules for source in rule["from"] for port in rule["ports"]}
+    assert reach == {("podSelector", "http"), ("namespaceSelector", "metrics")}
+
+
+def test_metrics_are_open_to_the_machine_that_the_unit_runs_on() -> None:
+    config = load_config(DEPLOY / "turnout.toml")
+    params = serve.make_context("serve", list(COMMANDS["systemd"][2:])).params
+    assert (params["host"], params["metrics_listen"]) == (None, None)
+    assert config.server.is_loopback
+    assert (config.observe.metrics, config.observe.metrics_listen, config.observe.metrics_token_env) == (
+        True,
+        None,
+        None,
+    )
 
 
 def test_one_replica_while_the_ledger_is_a_file() -> None:

@@ -56,6 +56,7 @@ NEVER_FORWARDED = frozenset(
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _NAME = re.compile(r"[\x21-\x7e]+\Z")
 _HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?\Z")
+_LISTEN = re.compile(r"(?:\[(?P<address>[0-9a-fA-F.]*:[0-9a-fA-F:.]+)\]|(?P<host>[^\s:\[\]/]+)):(?P<port>[0-9]{1,5})\Z")
 _LANGUAGE = re.compile(r"[a-z]{2,3}\Z")
 _SECRET_KEYS = frozenset({"api_key", "key", "token", "secret", "password", "authorization"})
 
@@ -95,7 +96,7 @@ class ServerConfig:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the gateway."""
-        return self.host in ("localhost", "::1") or self.host.startswith("127.")
+        return is_loopback(self.host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +159,26 @@ class ObserveConfig:
     """What the gateway tells those who watch it."""
 
     metrics: bool = True
-    """Whether GET /metrics answers Prometheus, without asking for a key."""
+    """Whether GET /metrics answers Prometheus."""
+    metrics_listen: tuple[str, int] | None = None
+    """The host and port at which it does, instead of where clients ask."""
+    metrics_token_env: str | None = None
+    """The environment variable that holds the token which is asked for. Without it and without an address of its own,
+    /metrics answers on loopback alone."""
     traces: bool = False
     """Whether spans are sent over OTLP (extra `otel`); where to is OpenTelemetry's OTEL_EXPORTER_OTLP_ENDPOINT."""
+
+    def metrics_token(self, environment: Mapping[str, str] = os.environ) -> str | None:
+        """The token from the environment, or a ConfigError that names the variable that is not set."""
+        if self.metrics_token_env is None:
+            return None
+        token = environment.get(self.metrics_token_env, "").strip()
+        if not token:
+            raise ConfigError(
+                f"[observe]: the environment variable {self.metrics_token_env} (metrics_token_env) is not set. Set it "
+                "to the token that Prometheus is to bear."
+            )
+        return token
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +292,30 @@ class Config:
     def is_shared(self) -> bool:
         """Whether other processes may write to the same ledger."""
         return self.server.workers > 1 or self.ledger.url_env is not None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("0.0.0.0")
+    (True, False)
+    """
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def host_and_port(text: str, name: str) -> tuple[str, int]:
+    """Where to listen, from HOST:PORT, an IPv6 address in brackets; port 0 takes a free one.
+
+    Raises:
+        ConfigError: it is something else; `name` is what the message calls it.
+
+    >>> host_and_port("127.0.0.1:9400", "it"), host_and_port("[::]:9400", "it")
+    (('127.0.0.1', 9400), ('::', 9400))
+    """
+    match = _LISTEN.match(text)
+    if match is None or int(match["port"]) > 65_535:
+        raise ConfigError(f"{name} must be HOST:PORT, such as 127.0.0.1:9400 or [::1]:9400, got '{text}'.")
+    return match["address"] or match["host"], int(match["port"])
 
 
 def load_config(path: str | Path) -> Config:
@@ -527,8 +569,14 @@ def _ledger(table: _Table, folder: Path) -> LedgerConfig:
 
 def _observe(table: _Table) -> ObserveConfig:
     default = ObserveConfig()
+    listen = table.text("metrics_listen")
     observe = ObserveConfig(
-        metrics=table.truth("metrics", default.metrics), traces=table.truth("traces", default.traces)
+        metrics=table.truth("metrics", default.metrics),
+        metrics_listen=None if listen is None else host_and_port(listen, f"{table.where}: metrics_listen"),
+        metrics_token_env=_variable(
+            table.text("metrics_token_env"), table.where, "metrics_token_env", "TURNOUT_METRICS_TOKEN", "the token"
+        ),
+        traces=table.truth("traces", default.traces),
     )
     table.finish()
     return observe

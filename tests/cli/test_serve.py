@@ -18,6 +18,7 @@ from turnout import Battles, Calibration, ModelPair
 from turnout.cli.serve import serve
 from turnout.errors import ConfigError, LedgerError
 from turnout.gateway.reading import read_entries
+from turnout.gateway.server import listen
 from turnout.routers.baselines import RandomRouter
 
 CONFIG = """
@@ -107,9 +108,16 @@ def test_a_ledger_that_cannot_be_opened_is_a_clear_error(config: Path, monkeypat
         CliRunner().invoke(serve, ["--config", str(config), "--port", "0"], catch_exceptions=False)
 
 
-def test_a_taken_port_is_a_clear_error(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from turnout.gateway.server import listen
+def test_metrics_need_a_port_of_their_own(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIG_KEY", "sk-1")
+    with listen("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    options = ["--config", str(config), "--port", str(port), "--metrics-listen", f"127.0.0.2:{port}"]
+    with pytest.raises(ConfigError, match="another port"):
+        CliRunner().invoke(serve, options, catch_exceptions=False)
 
+
+def test_a_taken_port_is_a_clear_error(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1, port {port}"):

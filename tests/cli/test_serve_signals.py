@@ -136,6 +136,25 @@ def test_sighup_takes_up_what_is_right_and_refuses_what_is_wrong(tmp_path: Path,
         assert "Traceback" not in served.said
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_metrics_may_have_an_address_of_their_own(tmp_path: Path, provider: str, workers: str) -> None:
+    options = ("--workers", workers, "--metrics-listen", "127.0.0.1:0")
+    with serving(config(tmp_path, provider, "small"), *options) as served:
+        served.wait_for("startup complete")
+        address = served.wait_for(r"Metrics are at (http://\S+)/metrics")[1]
+        assert served.ask() == 200
+        assert served.get("/metrics") == 404
+        main, served.root = served.root, address
+        assert (served.get("/metrics"), served.get("/healthz"), served.get("/readyz")) == (200, 200, 200)
+        assert (served.get("/v1/models"), served.get("/v1/models/small"), served.ask()) == (404, 404, 404)
+        rebound = urllib.request.Request(f"{address}/metrics", headers={"Host": "evil.example"})
+        with pytest.raises(urllib.error.HTTPError) as caught, urllib.request.urlopen(rebound, timeout=10):
+            pass
+        with caught.value as refused:
+            assert refused.code == 403
+        served.root = main
+
+
 def test_sigterm_says_not_ready_then_drains(tmp_path: Path, provider: str) -> None:
     with serving(config(tmp_path, provider, "small", server="drain_delay_s = 1.0")) as served:
         served.wait_for("startup complete")

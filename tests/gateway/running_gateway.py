@@ -24,6 +24,9 @@ from turnout.gateway.server import listen
 from turnout.gateway.server import running as serving
 from turnout.types import FloatArray
 
+METRICS_TOKEN = "metrics-token-1"
+ENVIRONMENT = {"PROVIDER_KEY": PROVIDER_KEY, "METRICS_TOKEN": METRICS_TOKEN}
+
 
 class KeywordRouter(Router):
     """Win rate 0.9 for a query with 'hard' in it, else 0.1."""
@@ -69,7 +72,7 @@ Start = Callable[..., Awaitable[RunningGateway]]
 
 @asynccontextmanager
 async def running(config: dict[str, Any], folder: Path, routers: dict[str, Router]) -> AsyncIterator[RunningGateway]:
-    app = build_app(parse_config(config, folder=folder), routers=routers, environment={"PROVIDER_KEY": PROVIDER_KEY})
+    app = build_app(parse_config(config, folder=folder), routers=routers, environment=ENVIRONMENT)
     async with (
         serving(app, listen("127.0.0.1", 0)) as url,
         AsyncOpenAI(base_url=url, api_key=CLIENT_KEY, max_retries=0) as client,

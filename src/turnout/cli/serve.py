@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -26,15 +26,17 @@ import click
 )
 @click.option("--host", help="Listen here instead of where the configuration says.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Listen on this port instead; 0 takes a free one.")
+@click.option("--metrics-listen", metavar="HOST:PORT", help="Show metrics there alone, instead of as configured.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Serve in so many processes instead.")
 @click.option("--check", is_flag=True, help="Check the configuration, load the routers, and stop.")
 @click.option("--quiet", is_flag=True, help="Say only what is wrong.")
 @click.option("--log-json", is_flag=True, help="Log JSON objects to standard error, one a request among them.")
-@click.option("--worker", hidden=True, help="For a worker: the files that it inherits, socket and pipe.")
+@click.option("--worker", hidden=True, help="For a worker: the files that it inherits, pipe and sockets.")
 def serve(
     config_path: Path,
     host: str | None,
     port: int | None,
+    metrics_listen: str | None,
     workers: int | None,
     check: bool,
     quiet: bool,
@@ -47,7 +49,8 @@ def serve(
     """
     from dataclasses import replace
 
-    from turnout.config import Config, load_config
+    from turnout.config import Config, host_and_port, load_config
+    from turnout.errors import ConfigError
     from turnout.gateway.app import build_app
     from turnout.gateway.request_log import start_logging
     from turnout.gateway.server import listen, run
@@ -60,33 +63,44 @@ def serve(
             port=config.server.port if port is None else port,
             workers=workers or config.server.workers,
         )
-        return replace(config, server=server)
+        observe = config.observe
+        if metrics_listen is not None:
+            observe = replace(observe, metrics_listen=host_and_port(metrics_listen, "--metrics-listen"))
+        if observe.metrics_listen is not None and 0 < observe.metrics_listen[1] == server.port:
+            raise ConfigError("[observe]: metrics_listen must have another port than [server].")
+        return replace(config, server=server, observe=observe)
 
     if sys.platform != "win32":
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read anew
     start_logging(logging.WARNING if quiet else logging.INFO, as_json=log_json)
     config = read_config()
     if worker is not None:
-        inherited, lifeline = map(int, worker.split(","))
-        run(build_app(config), socket.socket(fileno=inherited), read_config=read_config, lifeline=lifeline)
+        lifeline, *files = map(int, worker.split(","))
+        sockets = [socket.socket(fileno=file) for file in files]
+        run(build_app(config), *sockets, read_config=read_config, lifeline=lifeline)
         return
     app = build_app(config)
     if check:
         click.echo(f"{config_path}: {len(config.routes)} routes and {len(config.models)} models are ready to serve.")
         return
-    opened: socket.socket = listen(config.server.host, config.server.port)
-    address, actual_port = opened.getsockname()[:2]
-    shown = f"[{address}]" if ":" in address else address
-    names = ", ".join(app.routes.names())
-    click.echo(f"Turnout serves {names} at http://{shown}:{actual_port}/v1", err=True)
+    sockets = [listen(config.server.host, config.server.port)]
+    click.echo(f"Turnout serves {', '.join(app.routes.names())} at {_address(sockets[0])}/v1", err=True)
+    if config.observe.metrics and config.observe.metrics_listen is not None:
+        sockets.append(listen(*config.observe.metrics_listen, table="[observe]"))
+        click.echo(f"Metrics are at {_address(sockets[1])}/metrics", err=True)
     if config.server.workers == 1:
-        run(app, opened, read_config=read_config)
+        run(app, *sockets, read_config=read_config)
         return
     app.routes.close()
-    sys.exit(_supervise(opened, config.server.workers, read_config))
+    sys.exit(_supervise(sockets, config.server.workers, read_config))
 
 
-def _supervise(opened: socket.socket, workers: int, check: Callable[[], object]) -> int:
+def _address(opened: socket.socket) -> str:
+    host, port = opened.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _supervise(opened: Sequence[socket.socket], workers: int, check: Callable[[], object]) -> int:
     from turnout.errors import ConfigError
 
     if sys.platform == "win32":

@@ -20,7 +20,7 @@ import orjson
 
 from turnout._version import __version__
 from turnout.chat_client import ConnectionPool
-from turnout.config import Config
+from turnout.config import Config, ServerConfig
 from turnout.gateway.access import Access, OpenAccess
 from turnout.gateway.asgi import (
     JSON_TYPE,
@@ -43,7 +43,8 @@ from turnout.gateway.generation import Generation, needing_restart, reloadable
 from turnout.gateway.keyed_access import KeyedAccess
 from turnout.gateway.ledger import Ledger
 from turnout.gateway.ledger_calls import LedgerCalls
-from turnout.gateway.metrics import CONTENT_TYPE, Registry, render
+from turnout.gateway.metrics import Registry
+from turnout.gateway.metrics_endpoint import MetricsEndpoint
 from turnout.gateway.metrics_of_workers import FOLDER_VARIABLE, MetricsOfWorkers
 from turnout.gateway.models import MODELS_PATH, ModelList, speaks_anthropic
 from turnout.gateway.openapi import DESCRIPTION
@@ -95,6 +96,7 @@ def build_app(
     """
     pool = ConnectionPool(max_connections=config.upstream.max_connections)
     routes = load_routes(config, pool, routers=routers, environment=environment)
+    metrics_token = config.observe.metrics_token(environment)
     ledger = None
     if (place := config.ledger.place(environment)) is not None:
         ledger = Ledger(open_database(place), query_text=config.ledger.query_text, keep_days=config.ledger.keep_days)
@@ -103,7 +105,7 @@ def build_app(
         # A function, since what a `partial` holds is shown by its repr, and the environment holds keys.
         return load_routes(config, pool, routers=routers, environment=environment, previous=previous)
 
-    return Gateway(config, routes, pool, ledger, load)
+    return Gateway(config, routes, pool, ledger, load, metrics_token=metrics_token)
 
 
 class Gateway:
@@ -116,6 +118,8 @@ class Gateway:
         pool: ConnectionPool,
         ledger: Ledger | None,
         load: Callable[..., Routes],
+        *,
+        metrics_token: str | None = None,
     ) -> None:
         """Use `build_app`. `load` is `load_routes` for another configuration."""
         self._load = load
@@ -160,11 +164,25 @@ class Gateway:
             "/healthz": ("GET", self._health),
             "/readyz": ("GET", self._readiness),
         }
+        self.metrics_port: int | None = None
+        """The port at which the gateway tells of itself and does nothing else, once it listens at one."""
+        self._at_metrics_port = {path: self._handlers[path] for path in ("/healthz", "/readyz")}
+        metrics_host, _ = config.observe.metrics_listen or (None, 0)
+        self._metrics_guard = BrowserGuard(ServerConfig(host=metrics_host or config.server.host))
         if config.observe.metrics:
-            self._handlers["/metrics"] = ("GET", self._show_metrics)
+            endpoint = MetricsEndpoint(self.metrics, self._of_workers, token=metrics_token, is_open=self._is_open)
+            handlers = self._handlers if metrics_host is None else self._at_metrics_port
+            handlers["/metrics"] = ("GET", endpoint)
         if self._calls is not None:
             feedback = FeedbackEndpoint(self.access, self._calls, lambda: self.routes.models.keys())
             self._handlers["/v1/feedback"] = ("POST", feedback)
+
+    def _came_to_metrics_port(self, scope: Scope) -> bool:
+        return self.metrics_port is not None and (scope.get("server") or (None, None))[1] == self.metrics_port
+
+    def _is_open(self, scope: Scope) -> bool:
+        """Whether metrics may be shown without a token."""
+        return self._came_to_metrics_port(scope) or self._generation.guard.is_asked_on_this_machine(scope)
 
     def paths(self) -> set[str]:
         """Where clients may ask, but for single models."""
@@ -243,7 +261,9 @@ class Gateway:
             self._started = True
 
     def _warn_if_open(self) -> None:
-        server = self.config.server
+        server, observe = self.config.server, self.config.observe
+        if observe.metrics and not (server.is_loopback or observe.metrics_listen or observe.metrics_token_env):
+            _logger.info("/metrics answers no one: give it metrics_listen or metrics_token_env under [observe]")
         if not (server.is_loopback or self.access.asks_for_keys):
             _logger.warning(
                 "%s is not loopback and no key is asked for: whoever can reach it can spend what your providers' keys "
@@ -299,11 +319,14 @@ class Gateway:
         if root := scope.get("root_path", ""):
             path = path.removeprefix(root)
         method: str = scope["method"]
-        known = self._handlers.get(path)
-        if known is None and path.startswith(f"{MODELS_PATH}/"):
+        handlers, guard = self._handlers, self._generation.guard
+        if self._came_to_metrics_port(scope):
+            handlers, guard = self._at_metrics_port, self._metrics_guard
+        known = handlers.get(path)
+        if known is None and path.startswith(f"{MODELS_PATH}/") and handlers is self._handlers:
             known = ("GET", self._models.show_one)
         try:
-            self._generation.guard.check_host(scope)
+            guard.check_host(scope)
             if known is None:
                 raise RequestError(404, f"There is no {path[:200]} here.", code="not_found")
             allowed, handler = known
@@ -315,7 +338,7 @@ class Gateway:
                     headers=((b"allow", allowed.encode()),),
                 )
             if method == "POST" and not self.access.asks_for_keys:
-                self._generation.guard.check_page(scope)
+                guard.check_page(scope)
             self._under_way += 1
             try:
                 await handler(scope, receive, send)
@@ -339,12 +362,6 @@ class Gateway:
     async def _decide(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._generation.request() as pipeline:
             await pipeline.decide(scope, receive, send)
-
-    async def _show_metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
-        readings = self.metrics.read()
-        if self._of_workers is not None:
-            readings = await asyncio.to_thread(self._of_workers.read, readings)
-        await send_whole(send, 200, ((b"content-type", CONTENT_TYPE),), render(readings))
 
     async def _describe(self, scope: Scope, receive: Receive, send: Send) -> None:
         await _send_json(send, DESCRIPTION)

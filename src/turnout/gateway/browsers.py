@@ -45,6 +45,11 @@ class BrowserGuard:
             code="host_not_allowed",
         )
 
+    def is_asked_on_this_machine(self, scope: Scope) -> bool:
+        """Whether a request came from this machine, as far as where the gateway listens and what it is called tell."""
+        name = host_name(header(scope, b"host") or b"")
+        return self._is_loopback and (name == "localhost" or is_address(name, loopback=True))
+
     def check_page(self, scope: Scope) -> None:
         """A RequestError (403) where a page of another site has a browser send this; for where no key is asked for.
 

@@ -174,8 +174,11 @@ DESCRIPTION: dict[str, Any] = {
             "get": {
                 "operationId": "metrics",
                 "summary": "Counts and times, for Prometheus",
-                "responses": {"200": {"description": "Metrics.", "content": {"text/plain": {"schema": _TEXT}}}},
-                "security": [],
+                "responses": {
+                    "200": {"description": "Metrics.", "content": {"text/plain": {"schema": _TEXT}}},
+                    "4XX": _answer("Not shown here, or not to this caller.", {"$ref": "#/components/schemas/Error"}),
+                },
+                "security": [{"bearer": []}, {}],
             }
         },
         "/healthz": {

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from types import FrameType
 from typing import Any
 
@@ -36,7 +36,7 @@ ARRIVAL_LIMIT_S = 60.0
 _logger = logging.getLogger(__name__)
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, table: str = "[server]") -> socket.socket:
     """A socket that listens there, or a ConfigError that says why none does. Port 0 takes a free one."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -49,7 +49,7 @@ def listen(host: str, port: int) -> socket.socket:
             opened.close()
             raise
     except OSError as error:
-        raise ConfigError(f"[server]: cannot listen on {host}, port {port} ({error.strerror}).") from error
+        raise ConfigError(f"{table}: cannot listen on {host}, port {port} ({error.strerror}).") from error
     opened.setblocking(False)
     return opened
 
@@ -195,7 +195,7 @@ async def running(app: Gateway, opened: socket.socket) -> AsyncIterator[str]:
     """
     guest = _GuestServer(_server_config(app))
     with opened:
-        serving = asyncio.create_task(_start_and_serve(app, guest, opened))
+        serving = asyncio.create_task(_start_and_serve(app, guest, [opened]))
         try:
             await _until_started(guest, serving)
             if serving.done():
@@ -209,10 +209,10 @@ async def running(app: Gateway, opened: socket.socket) -> AsyncIterator[str]:
             await serving
 
 
-async def _start_and_serve(app: Gateway, server: uvicorn.Server, opened: socket.socket) -> None:
+async def _start_and_serve(app: Gateway, server: uvicorn.Server, sockets: list[socket.socket]) -> None:
     # Where an application fails to start uvicorn ends the whole process, so it is started before.
     await app.startup()
-    await server.serve(sockets=[opened])
+    await server.serve(sockets=sockets)
 
 
 async def _until_started(guest: uvicorn.Server, serving: asyncio.Task[None]) -> None:
@@ -223,6 +223,7 @@ async def _until_started(guest: uvicorn.Server, serving: asyncio.Task[None]) -> 
 def run(
     app: Gateway,
     opened: socket.socket,
+    for_metrics: socket.socket | None = None,
     *,
     read_config: Callable[[], Config] | None = None,
     lifeline: int | None = None,
@@ -232,6 +233,7 @@ def run(
     Args:
         app: the gateway.
         opened: where it listens.
+        for_metrics: where it listens for those who ask for metrics, and no others.
         read_config: gives the configuration that SIGHUP takes up.
         lifeline: a pipe whose end means the same as SIGTERM.
 
@@ -239,18 +241,22 @@ def run(
         LedgerError: the ledger cannot be opened.
     """
     gc.set_threshold(*_GC_THRESHOLDS)
-    with opened:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(opened)]
+        if for_metrics is not None:
+            sockets.append(stack.enter_context(for_metrics))
+            app.metrics_port = for_metrics.getsockname()[1]
         if sys.platform == "win32":
-            asyncio.run(_serve(app, opened, read_config, lifeline))
+            asyncio.run(_serve(app, sockets, read_config, lifeline))
             return
         import uvloop
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(app, opened, read_config, lifeline))
+            runner.run(_serve(app, sockets, read_config, lifeline))
 
 
 async def _serve(
-    app: Gateway, opened: socket.socket, read_config: Callable[[], Config] | None, lifeline: int | None
+    app: Gateway, sockets: list[socket.socket], read_config: Callable[[], Config] | None, lifeline: int | None
 ) -> None:
     server = _Server(app)
     loop = asyncio.get_running_loop()
@@ -271,7 +277,7 @@ async def _serve(
             server.should_exit = True
 
         loop.add_reader(lifeline, cut)
-    await _start_and_serve(app, server, opened)
+    await _start_and_serve(app, server, sockets)
 
 
 async def _reload(app: Gateway, read_config: Callable[[], Config]) -> None:

@@ -1,6 +1,6 @@
 """Several processes on one port: starts them, starts another where one has died, and hands signals on.
 
-Each worker is the same command with `--worker`, and inherits the socket. The end of a pipe tells it should this
+Each worker is the same command with `--worker`, and inherits the sockets. The end of a pipe tells it should this
 process die. If one of the first workers cannot start for a mistake of the user's, that ends all; later on, others serve
 meanwhile, and it is tried again.
 """
@@ -31,18 +31,23 @@ class Supervisor:
     """Keeps `count` workers running until it is told to stop."""
 
     def __init__(
-        self, command: Sequence[str], count: int, opened: socket.socket, *, check: Callable[[], object] = lambda: None
+        self,
+        command: Sequence[str],
+        count: int,
+        opened: Sequence[socket.socket],
+        *,
+        check: Callable[[], object] = lambda: None,
     ) -> None:
         """
         Args:
-            command: of a worker; the numbers of two inherited files are put behind it, socket and pipe.
+            command: of a worker; the numbers of the inherited files are put behind it, first the pipe's.
             count: how many.
-            opened: the socket that they share.
+            opened: the sockets that they share.
             check: called before a reload is handed on; a ConfigError keeps it from the workers.
         """
         self._command = tuple(command)
         self._count = count
-        self._opened = opened
+        self._opened = tuple(opened)
         self._check = check
         self._workers: set[asyncio.subprocess.Process] = set()
         self._stop = asyncio.Event()
@@ -71,7 +76,7 @@ class Supervisor:
 
     async def _keep_one(self, lifeline: int) -> None:
         wait_s, is_first = 1.0, True
-        files = (self._opened.fileno(), lifeline)
+        files = (lifeline, *(opened.fileno() for opened in self._opened))
         while not self._stop.is_set():
             started = time.monotonic()
             worker = await asyncio.create_subprocess_exec(
