@@ -20,8 +20,6 @@ import asyncio
 import json
 import re
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +29,7 @@ from aiohttp import web
 from turnout.atomic_write import write_atomically
 from turnout.calibration import Calibration
 from turnout.config import parse_config
+from turnout.demo.stand_in import answering
 from turnout.gateway.app import build_app
 from turnout.gateway.reading import read_entries
 from turnout.gateway.server import listen, running
@@ -179,21 +178,8 @@ class Provider:
         self._cached: dict[tuple[str, str], float] = {}
         """When each prompt of each model was last used."""
 
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[str]:
-        """The address, while the block runs."""
-        application = web.Application(client_max_size=1 << 24)
-        application.router.add_post("/v1/chat/completions", self._answer)
-        runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            host, port = runner.addresses[0][:2]
-            yield f"http://{host}:{port}/v1"
-        finally:
-            await runner.cleanup()
-
-    async def _answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.Response:
+        """The script's next message."""
         body = await request.json()
         prompt = json.dumps([body["tools"], body["messages"]])
         cached = self._cached_tokens(body["model"], prompt)
@@ -240,7 +226,7 @@ async def replay(pair: dict[str, Price], pace: tuple[float, float], *, sticky: b
     script, clock = conversation(), Clock()
     strong, weak = pair
     with tempfile.TemporaryDirectory() as folder:
-        async with Provider(script, clock).serving() as provider:
+        async with answering(Provider(script, clock).answer, max_bytes=1 << 24) as provider:
             models = {
                 name: {
                     "base_url": provider,

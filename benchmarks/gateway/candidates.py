@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from rig import free_port, load, mock_provider, processor_s, running
+from rig import Listening, free_port, mock_provider, running, take_turns
 
 UVICORN = ["uvicorn", "--no-access-log", "--loop", "uvloop", "--http", "httptools", "--log-level", "warning"]
 GRANIAN = ["granian", "--interface", "asgi", "--loop", "uvloop", "--workers", "1", "--no-ws", "--log-level", "error"]
@@ -157,26 +156,9 @@ def main() -> None:
             port = free_port()
             command = [sys.executable, "-m", *server, "--factory", "--port", str(port), f"candidates:{factory}"]
             process = running(command, port, env=environment, cwd=Path(__file__).parent)
-            started[name] = (port, stack.enter_context(process).pid)
-        per_second: dict[str, list[float]] = {name: [] for name in started}
-        processor: dict[str, list[float]] = {name: [] for name in started}
-        for turn in range(options.rounds + 1):
-            for name, (port, pid) in started.items():
-                before = processor_s(pid)
-                url = f"http://127.0.0.1:{port}/v1/chat/completions"
-                figures = load(url, model="auto", stream=False, seconds=1, connections=options.connections)
-                if figures.failed:
-                    sys.exit(f"{name}: {figures.failed} requests failed")
-                if turn:  # the first turn warms up
-                    per_second[name].append(figures.per_second)
-                    processor[name].append(1e6 * (processor_s(pid) - before) / figures.requests)
-    print(f"{'':30}{'requests/s':>12}{'best':>8}{'µs CPU/request':>16}{'best':>8}")
-    for name in started:
-        rates, costs = per_second[name], processor[name]
-        print(
-            f"{name:30}{statistics.median(rates):>12.0f}{max(rates):>8.0f}"
-            f"{statistics.median(costs):>16.0f}{min(costs):>8.0f}"
-        )
+            started[name] = Listening(port, stack.enter_context(process).pid)
+        for line in take_turns(started, rounds=options.rounds, seconds=1, connections=options.connections):
+            print(line)
 
 
 if __name__ == "__main__":

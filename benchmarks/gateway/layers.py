@@ -10,41 +10,38 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import sys
 import tempfile
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from candidates import UVICORN
-from load import limited_key
-from rig import free_port, load, mock_provider, processor_s, running
+from rig import Listening, free_port, mock_provider, running, take_turns
+from turnout_gateway import configuration, limited_key, serve
 
-LAYERS: dict[str, tuple[str, list[str]]] = {
-    "gateway alone": ("[observe]\nmetrics = false", []),
-    "with metrics": ("", []),
-    "with ledger": ('[observe]\nmetrics = false\n[ledger]\npath = "{folder}/ledger-1.sqlite3"', []),
-    "with ledger, metrics, key and limits": ('[ledger]\npath = "{folder}/ledger-2.sqlite3"', []),
-    "the same with --log-json": ('[ledger]\npath = "{folder}/ledger-3.sqlite3"', ["--log-json"]),
-}
-CONFIG = """
-[server]
-port = {port}
-{layer}
-[models.strong]
-base_url = "{provider}"
-usd_per_million_input_tokens = 10.0
-usd_per_million_output_tokens = 30.0
-[models.weak]
-base_url = "{provider}"
-usd_per_million_input_tokens = 0.24
-usd_per_million_output_tokens = 0.24
-[routes.auto]
-router = "{router}"
-strong = "strong"
-weak = "weak"
-threshold = 0.5
-"""
+NO_METRICS = "[observe]\nmetrics = false\n"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The gateway with some of its layers on."""
+
+    name: str
+    sections: str = ""
+    """Of its configuration."""
+    ledger: bool = False
+    key: bool = False
+    flag: str = "--quiet"
+
+
+LAYERS = (
+    Layer("gateway alone", NO_METRICS),
+    Layer("with metrics"),
+    Layer("with ledger", NO_METRICS, ledger=True),
+    Layer("with ledger, metrics, key and limits", ledger=True, key=True),
+    Layer("the same with --log-json", ledger=True, key=True, flag="--log-json"),
+)
 
 
 def main() -> None:
@@ -58,43 +55,28 @@ def main() -> None:
     with ExitStack() as stack:
         provider = f"http://127.0.0.1:{stack.enter_context(mock_provider())}/v1"
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        started: dict[str, tuple[int, int, str]] = {}
+        providers = {"strong": provider, "weak": provider}
+        started: dict[str, Listening] = {}
         port = free_port()
         command = [sys.executable, "-m", *UVICORN, "--factory", "--port", str(port), "candidates:bare_aiohttp"]
         environment = {**os.environ, "PROVIDER": f"{provider}/chat/completions"}
         process = stack.enter_context(running(command, port, env=environment, cwd=Path(__file__).parent))
-        started["bare pass-through"] = (port, process.pid, "none")
-        for number, (name, (layer, flags)) in enumerate(LAYERS.items()):
+        started["bare pass-through"] = Listening(port, process.pid)
+        for number, layer in enumerate(LAYERS):
             port = free_port()
-            config = Path(folder) / f"turnout-{number}.toml"
-            layer = layer.format(folder=folder)
-            config.write_text(CONFIG.format(port=port, provider=provider, router=router, layer=layer))
-            ledger = Path(folder) / f"ledger-{number - 1}.sqlite3"
-            key = limited_key(ledger) if "key" in name or "same" in name else "none"
-            command = [sys.executable, "-c", "from turnout.cli import main; main()", "serve", "--config", str(config)]
+            config, ledger = Path(folder) / f"turnout-{number}.toml", Path(folder) / f"ledger-{number}.sqlite3"
+            sections = layer.sections + (f'[ledger]\npath = "{ledger}"\n' if layer.ledger else "")
+            config.write_text(
+                configuration(
+                    router, port=port, providers=providers, operating_point="threshold = 0.5", sections=sections
+                )
+            )
+            key = limited_key(ledger) if layer.key else "none"
             log = stack.enter_context((Path(folder) / f"log-{number}").open("wb"))
-            flags = flags or ["--quiet"]
-            process = stack.enter_context(running([*command, *flags], port, stderr=log))
-            started[name] = (port, process.pid, key)
-        per_second: dict[str, list[float]] = {name: [] for name in started}
-        processor: dict[str, list[float]] = {name: [] for name in started}
-        for turn in range(options.rounds + 1):
-            for name, (port, pid, key) in started.items():
-                before = processor_s(pid)
-                url = f"http://127.0.0.1:{port}/v1/chat/completions"
-                figures = load(url, model="auto", stream=False, seconds=2, connections=options.connections, key=key)
-                if figures.failed:
-                    sys.exit(f"{name}: {figures.failed} requests failed")
-                if turn:  # the first turn warms up
-                    per_second[name].append(figures.per_second)
-                    processor[name].append(1e6 * (processor_s(pid) - before) / figures.requests)
-    print(f"{'':38}{'requests/s':>12}{'best':>8}{'µs CPU/request':>16}{'best':>8}")
-    for name in started:
-        rates, costs = per_second[name], processor[name]
-        print(
-            f"{name:38}{statistics.median(rates):>12.0f}{max(rates):>8.0f}"
-            f"{statistics.median(costs):>16.0f}{min(costs):>8.0f}"
-        )
+            process = stack.enter_context(running(serve(config, layer.flag), port, stderr=log))
+            started[layer.name] = Listening(port, process.pid, key)
+        for line in take_turns(started, rounds=options.rounds, seconds=2, connections=options.connections):
+            print(line)
 
 
 if __name__ == "__main__":

@@ -14,35 +14,10 @@ import sqlite3
 import statistics
 import sys
 import tempfile
-from contextlib import closing
 from pathlib import Path
 
 from rig import Figures, free_port, load, mock_provider, processor_s, running
-
-from turnout.gateway.database import SqliteDatabase
-from turnout.gateway.keys import Limits, create_key
-from turnout.gateway.schema import open_ledger
-
-CONFIG = """
-[server]
-port = {port}
-[ledger]
-path = "ledger.sqlite3"
-query_text = "full"
-[models.strong]
-base_url = "{provider}"
-usd_per_million_input_tokens = 10.0
-usd_per_million_output_tokens = 30.0
-[models.weak]
-base_url = "{provider}"
-usd_per_million_input_tokens = 0.24
-usd_per_million_output_tokens = 0.24
-[routes.auto]
-router = "{router}"
-strong = "strong"
-weak = "weak"
-strong_fraction = 0.5
-"""
+from turnout_gateway import LEDGER, configuration, limited_key, serve
 
 
 def measure(router: str, *, stream: bool, seconds: float, connections: int, rounds: int) -> dict[str, object]:
@@ -51,21 +26,13 @@ def measure(router: str, *, stream: bool, seconds: float, connections: int, roun
         provider = f"http://127.0.0.1:{provider_port}{'/stream' if stream else ''}/v1"
         port = free_port()
         config = Path(folder) / "turnout.toml"
-        config.write_text(CONFIG.format(port=port, provider=provider, router=router))
+        providers = {"strong": provider, "weak": provider}
+        config.write_text(configuration(router, port=port, providers=providers, sections=LEDGER))
         key = limited_key(Path(folder) / "ledger.sqlite3")
-        command = [
-            sys.executable,
-            "-c",
-            "from turnout.cli import main; main()",
-            "serve",
-            "--config",
-            str(config),
-            "--quiet",
-        ]
         direct: list[Figures] = []
         through: list[Figures] = []
         processor: list[float] = []
-        with running(command, port) as gateway:
+        with running(serve(config, "--quiet"), port) as gateway:
             for _ in range(rounds):
                 direct.append(_load(f"{provider}/chat/completions", stream, seconds, connections))
                 before = processor_s(gateway.pid)
@@ -86,13 +53,6 @@ def measure(router: str, *, stream: bool, seconds: float, connections: int, roun
         "answered": seen,
         "rows_missing": max(0, seen - answered),
     }
-
-
-def limited_key(ledger: Path) -> str:
-    """A client's key with a limit of every kind, none of which is reached."""
-    limits = Limits(10**9, 10**12, 1e6, 1e6)
-    with closing(open_ledger(SqliteDatabase(ledger), create=True)) as connection:
-        return create_key(connection, limits=limits)[1]
 
 
 def _load(url: str, stream: bool, seconds: float, connections: int, key: str = "none") -> Figures:

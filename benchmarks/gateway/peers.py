@@ -30,12 +30,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from candidates import UVICORN
-from load import CONFIG, limited_key
 from rig import Figures, free_port, load, memory_mb, mock_provider, running
+from turnout_gateway import LEDGER, configuration, limited_key, serve
 
 CLIENT_KEY = "sk-a-key-of-the-benchmarks"
 LITELLM = "from litellm import run_server; run_server()"
-TURNOUT = "from turnout.cli import main; main()"
 WARM_UP_S = 1.0
 MEMORY_STEPS = 10
 
@@ -79,9 +78,10 @@ def turnout(provider: str, folder: Path, *, stream: bool, router: str, workers: 
     """`turnout serve`."""
     port = free_port()
     config = folder / "turnout.toml"
-    config.write_text(CONFIG.format(port=port, provider=provider, router=router))
+    providers = {"strong": provider, "weak": provider}
+    config.write_text(configuration(router, port=port, providers=providers, sections=LEDGER))
     key = limited_key(folder / "ledger.sqlite3")
-    command = [sys.executable, "-c", TURNOUT, "serve", "--config", str(config), "--workers", str(workers), "--quiet"]
+    command = serve(config, "--workers", str(workers), "--quiet")
     with _log(folder) as log, running(command, port, stderr=log) as process:
         yield Target(_chat(_local(port)), key=key, pid=process.pid)
 

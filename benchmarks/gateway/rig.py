@@ -11,11 +11,12 @@ import os
 import re
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,6 +151,42 @@ def load(url: str, *, model: str, stream: bool, seconds: float, connections: int
     found = re.search(r"FIGURES (.*)", output)
     assert found is not None, output
     return Figures(**json.loads(found[1]))
+
+
+@dataclass(frozen=True)
+class Listening:
+    """A candidate that is up."""
+
+    port: int
+    pid: int
+    key: str = "none"
+    """What a client shows it."""
+
+
+def take_turns(candidates: Mapping[str, Listening], *, rounds: int, seconds: float, connections: int) -> Iterator[str]:
+    """Load each in turn, so that whatever else the machine does hits all alike; gives the lines of a table.
+
+    The first turn warms up and does not count. The program ends if a request fails.
+    """
+    per_second: dict[str, list[float]] = {name: [] for name in candidates}
+    processor_us: dict[str, list[float]] = {name: [] for name in candidates}
+    for turn in range(rounds + 1):
+        for name, candidate in candidates.items():
+            before = processor_s(candidate.pid)
+            url = f"http://127.0.0.1:{candidate.port}/v1/chat/completions"
+            figures = load(url, model="auto", stream=False, seconds=seconds, connections=connections, key=candidate.key)
+            if figures.failed:
+                sys.exit(f"{name}: {figures.failed} requests failed")
+            if turn:
+                per_second[name].append(figures.per_second)
+                processor_us[name].append(1e6 * (processor_s(candidate.pid) - before) / figures.requests)
+    yield f"{'':38}{'requests/s':>12}{'best':>8}{'µs CPU/request':>16}{'best':>8}"
+    for name in candidates:
+        rates, costs = per_second[name], processor_us[name]
+        yield (
+            f"{name:38}{statistics.median(rates):>12.0f}{max(rates):>8.0f}"
+            f"{statistics.median(costs):>16.0f}{min(costs):>8.0f}"
+        )
 
 
 def processor_s(pid: int) -> float:

@@ -36,35 +36,10 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from rig import free_port, memory_mb, running
+from turnout_gateway import PRICES, configuration, serve
 
-PRICES = {"strong": (10.0, 30.0), "weak": (0.24, 0.24)}
-"""US dollars a million tokens read and written."""
-CONFIG = """
-[server]
-port = {port}
-workers = {workers}
-[ledger]
-path = "ledger.sqlite3"
-query_text = "off"
-[upstream]
-first_byte_s = 3.0
-between_chunks_s = 3.0
-breaker_open_s = 2.0
-[models.strong]
-base_url = "http://127.0.0.1:{strong_port}/v1"
-usd_per_million_input_tokens = 10.0
-usd_per_million_output_tokens = 30.0
-[models.weak]
-base_url = "http://127.0.0.1:{weak_port}/v1"
-usd_per_million_input_tokens = 0.24
-usd_per_million_output_tokens = 0.24
-[routes.auto]
-router = "{router}"
-strong = "strong"
-weak = "weak"
-threshold = {threshold}
-fallbacks = ["weak", "strong"]
-"""
+LEDGER = '[ledger]\npath = "ledger.sqlite3"\nquery_text = "off"\n'
+UPSTREAM = "[upstream]\nfirst_byte_s = 3.0\nbetween_chunks_s = 3.0\nbreaker_open_s = 2.0\n"
 THRESHOLDS = (0.59, 0.61)
 """Written in turn at each reload."""
 FAULTS = ("refuse", "500", "429", "hang", "cut")
@@ -322,18 +297,21 @@ def soak(router: str, *, seconds: float, rate: float, workers: int) -> dict[str,
         config = Path(folder) / "turnout.toml"
 
         def write_config(threshold: float) -> None:
-            text = CONFIG.format(
-                port=port, workers=workers, strong_port=ports[0], weak_port=ports[1], router=router, threshold=threshold
+            text = configuration(
+                router,
+                port=port,
+                providers={name: f"http://127.0.0.1:{at}/v1" for name, at in zip(PRICES, ports, strict=True)},
+                operating_point=f'threshold = {threshold}\nfallbacks = ["weak", "strong"]',
+                server=f"workers = {workers}",
+                sections=LEDGER + UPSTREAM,
             )
             whole = config.with_suffix(".new")
             whole.write_text(text)
             whole.replace(config)
 
         write_config(THRESHOLDS[1])
-        program = "from turnout.cli import main; main()"
-        command = [sys.executable, "-c", program, "serve", "--config", str(config), "--quiet"]
         seen, story = Seen(), Story()
-        with open(os.devnull, "wb") as nowhere, running(command, port, stderr=nowhere) as gateway:
+        with open(os.devnull, "wb") as nowhere, running(serve(config, "--quiet"), port, stderr=nowhere) as gateway:
 
             async def run() -> None:
                 await asyncio.sleep(2.0)

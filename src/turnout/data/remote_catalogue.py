@@ -23,18 +23,19 @@ _SUBJECTS = """
     virology world_religions
 """.split()  # noqa: SIM905 - one word a line would be 57 lines
 
-_FASTCHAT = Repository(
-    "github",
-    "lm-sys/FastChat",
-    (
-        RemoteFile(
-            "fastchat/llm_judge/data/mt_bench/question.jsonl",
-            "question.jsonl",
-            "119565adbab82227089cefdb44c8d7e2cf04dc0a0ec233634c82e7d4e2a944f7",
-        ),
-    ),
-    "587d5cfa1609a43d192cedb8441cac3c17db105d",
-)
+
+def _first_shard(folder: str, split: str, sha256: str | None = None) -> RemoteFile:
+    """A split that the hub keeps in one file."""
+    return RemoteFile(f"{folder}/{split}-00000-of-00001.parquet", f"{split}.parquet", sha256)
+
+
+def _mt_bench_questions(name: str) -> Repository:
+    """MT Bench's questions, in a file of this name."""
+    path = "fastchat/llm_judge/data/mt_bench/question.jsonl"
+    sha256 = "119565adbab82227089cefdb44c8d7e2cf04dc0a0ec233634c82e7d4e2a944f7"
+    revision = "587d5cfa1609a43d192cedb8441cac3c17db105d"
+    return Repository("github", "lm-sys/FastChat", (RemoteFile(path, name, sha256),), revision)
+
 
 _NO_LICENCE = (
     "No licence is stated for these files. Without one you may not pass them on, and whether you may use them is yours "
@@ -67,7 +68,7 @@ JUDGE_BATTLES = RemoteSet(
         Repository(
             "hub",
             "routellm/gpt4_judge_battles",
-            (RemoteFile("data/train-00000-of-00001.parquet", "train.parquet"),),
+            (_first_shard("data", "train"),),
             "2a1afe8d0659904c0f6f59de6179e086fdb027c7",
         ),
     ),
@@ -89,7 +90,7 @@ MMLU_BATTLES = RemoteSet(
         Repository(
             "hub",
             "routellm/mmlu_battles",
-            (RemoteFile("data/train-00000-of-00001.parquet", "train.parquet"),),
+            (_first_shard("data", "train"),),
             "c1ce42bbe822f90c5177fb1f475a162d7e95a121",
         ),
     ),
@@ -108,7 +109,7 @@ ARENA_EMBEDDINGS = RemoteSet(
         Repository(
             "hub",
             "routellm/arena_battles_embeddings",
-            (RemoteFile("data/train-00000-of-00001.parquet", "train.parquet"),),
+            (_first_shard("data", "train"),),
             "6cc7277cab42bb81c094c58cbe45b2e3646a9201",
         ),
     ),
@@ -160,12 +161,7 @@ OUTCOMES = RemoteSet(
             ),
             "0b64fdafe049e596a3f5657c219329f24af24198",
         ),
-        Repository(
-            "github",
-            _FASTCHAT.name,
-            (RemoteFile(_FASTCHAT.files[0].path, "mt_bench/question.jsonl", _FASTCHAT.files[0].sha256),),
-            _FASTCHAT.revision,
-        ),
+        _mt_bench_questions("mt_bench/question.jsonl"),
     ),
     n_bytes=10_000_000,
     pinned_from="public documentation that pins this commit; the hash of the questions is published",
@@ -182,21 +178,9 @@ MMLU = RemoteSet(
             "hub",
             "cais/mmlu",
             (
-                RemoteFile(
-                    "all/test-00000-of-00001.parquet",
-                    "test.parquet",
-                    "74a41822ce7d3def56e1682f958469c04642a5336a5ce912fa375fdb90fb25d7",
-                ),
-                RemoteFile(
-                    "all/validation-00000-of-00001.parquet",
-                    "validation.parquet",
-                    "66cdf0b090ccb657d18d13cd81e31fdc55c3467da9642ffb178653268a97c8ef",
-                ),
-                RemoteFile(
-                    "all/dev-00000-of-00001.parquet",
-                    "dev.parquet",
-                    "2b19bde1ed8ca6b482fb283abc90e8e0d9d228947029c0b91795d64b28b3bc3f",
-                ),
+                _first_shard("all", "test", "74a41822ce7d3def56e1682f958469c04642a5336a5ce912fa375fdb90fb25d7"),
+                _first_shard("all", "validation", "66cdf0b090ccb657d18d13cd81e31fdc55c3467da9642ffb178653268a97c8ef"),
+                _first_shard("all", "dev", "2b19bde1ed8ca6b482fb283abc90e8e0d9d228947029c0b91795d64b28b3bc3f"),
             ),
             "c30699e8356da336a370243923dbaf21066bb9fe",
         ),
@@ -216,16 +200,8 @@ GSM8K = RemoteSet(
             "hub",
             "openai/gsm8k",
             (
-                RemoteFile(
-                    "main/test-00000-of-00001.parquet",
-                    "test.parquet",
-                    "ee7b8da9e381df27b9e3f7758a159ab2bdaa4dbaa910546cbbc47e0cb44e4f59",
-                ),
-                RemoteFile(
-                    "main/train-00000-of-00001.parquet",
-                    "train.parquet",
-                    "ea82612ea9582142387730c793eb67d3b12849002bc0b7fa6f8efafa7351419d",
-                ),
+                _first_shard("main", "test", "ee7b8da9e381df27b9e3f7758a159ab2bdaa4dbaa910546cbbc47e0cb44e4f59"),
+                _first_shard("main", "train", "ea82612ea9582142387730c793eb67d3b12849002bc0b7fa6f8efafa7351419d"),
             ),
             "e53f048856ff4f594e959d75785d2c2d37b678ee",
         ),
@@ -240,7 +216,7 @@ MT_BENCH = RemoteSet(
     name="mt-bench",
     what="MT Bench: 80 open questions of two turns (lm-sys/FastChat)",
     licence="Apache-2.0",
-    repositories=(_FASTCHAT,),
+    repositories=(_mt_bench_questions("question.jsonl"),),
     n_bytes=48_929,
     pinned_from="public code that pins this commit and this hash",
     rows=80,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -31,8 +31,22 @@ def answer_text(model: str, query: str) -> str:
 @asynccontextmanager
 async def stand_in_provider() -> AsyncIterator[str]:
     """A stand-in for any model, on a free port of the loopback while the block runs; gives its address, with `/v1`."""
-    application = web.Application()
-    application.router.add_post("/v1/chat/completions", _chat_completions)
+    async with answering(_chat_completions) as address:
+        yield address
+
+
+@asynccontextmanager
+async def answering(
+    chat_completions: Callable[[web.Request], Awaitable[web.StreamResponse]], *, max_bytes: int = 1 << 20
+) -> AsyncIterator[str]:
+    """A provider that answers chat completions so, while the block runs; gives its address, with `/v1`.
+
+    Args:
+        chat_completions: answers a request.
+        max_bytes: the longest request body that is read.
+    """
+    application = web.Application(client_max_size=max_bytes)
+    application.router.add_post("/v1/chat/completions", chat_completions)
     runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:

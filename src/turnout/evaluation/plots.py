@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from turnout.atomic_write import write_atomically
 from turnout.errors import InvalidValueError, MissingExtraError
@@ -33,8 +33,7 @@ def plot_curves(evaluations: Sequence[Evaluation], path: str | Path) -> None:
     figure = Figure(figsize=(6.4 * len(evaluations), 4.8), dpi=150, layout="constrained")
     for axes, evaluation in zip(figure.subplots(1, len(evaluations), squeeze=False)[0], evaluations, strict=True):
         _draw(axes, evaluation)
-    with write_atomically(path) as file:
-        figure.savefig(file, format=path.suffix[1:].lower())
+    save_figure(figure, path)
 
 
 def check_can_plot(path: str | Path) -> None:
@@ -44,6 +43,28 @@ def check_can_plot(path: str | Path) -> None:
         raise InvalidValueError(f"A plot's name must end in {', '.join(FORMATS)}, got '{path.name}'.")
     if importlib.util.find_spec("matplotlib") is None:
         raise MissingExtraError("matplotlib", extra="plots", purpose="Plotting")
+
+
+def dress(axes: Any, title: str, *, grid: Literal["both", "x"] = "both") -> None:
+    """The look of every picture: title, grid, no box."""
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+    axes.grid(axis=grid, color="#e6e6e6", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def dress_rows(axes: Any, title: str, n_rows: int) -> None:
+    """The look of a picture with a line of its own for each row, the first on top."""
+    dress(axes, title, grid="x")
+    axes.set_ylim(n_rows - 0.4, -0.6)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write the figure, whole or not at all, in the format that the file's name ends in."""
+    with write_atomically(path) as file:
+        figure.savefig(file, format=path.suffix[1:].lower())
 
 
 def _draw(axes: Any, evaluation: Evaluation) -> None:
@@ -89,9 +110,5 @@ def _draw(axes: Any, evaluation: Evaluation) -> None:
         xlabel="Queries sent to the strong model, %",
         ylabel="Performance gap recovered, %",
     )
-    axes.set_title(f"{table.title}, {len(table):,} {table.units}", loc="left", fontsize=11, fontweight="bold")
-    axes.grid(color="#e6e6e6", linewidth=0.6)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    dress(axes, f"{table.title}, {len(table):,} {table.units}")
     axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9, title="APGR [95 %]")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from turnout.atomic_write import write_atomically
 from turnout.data.ratings import Ratings
-from turnout.evaluation.plots import COLOURS, check_can_plot
+from turnout.evaluation.plots import COLOURS, check_can_plot, dress_rows, save_figure
 
 
 def plot_ratings(ratings: Ratings, path: str | Path) -> None:
@@ -30,20 +29,13 @@ def plot_ratings(ratings: Ratings, path: str | Path) -> None:
         if place and model.tier != models[place - 1].tier:
             axes.axhline(place - 0.5, color="#cccccc", linewidth=0.6)
     axes.set_yticks(range(len(models)), [model.name for model in models], fontsize=8)
-    axes.set_ylim(len(models) - 0.4, -0.6)
     axes.set_xlabel("Rating (Elo scale), with its 95 % interval")
-    axes.set_title(f"{ratings.n_battles:,} battles, {len(models)} models", loc="left", fontsize=11, fontweight="bold")
-    axes.grid(axis="x", color="#e6e6e6", linewidth=0.6)
-    axes.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.tick_params(axis="y", length=0)
+    dress_rows(axes, f"{ratings.n_battles:,} battles, {len(models)} models", len(models))
     right = axes.secondary_yaxis("right")
     right.set_yticks(*_tier_labels(ratings), fontsize=8, color="#555555")
     right.tick_params(length=0)
     right.spines["right"].set_visible(False)
-    with write_atomically(path) as file:
-        figure.savefig(file, format=path.suffix[1:].lower())
+    save_figure(figure, path)
 
 
 def _tier_labels(ratings: Ratings) -> tuple[list[float], list[str]]:

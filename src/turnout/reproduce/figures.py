@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from turnout.atomic_write import write_atomically
-from turnout.evaluation.plots import COLOURS, check_can_plot, plot_curves
+from turnout.evaluation.plots import COLOURS, check_can_plot, dress_rows, plot_curves, save_figure
 from turnout.evaluation.runner import Evaluation
 from turnout.reproduce.paper import NOTHING, RANDOM
 from turnout.reproduce.recipes import Recipe
@@ -78,17 +77,10 @@ def plot_apgr(table: Table, path: Path) -> None:
     for place, (label, row) in enumerate(lines):
         if row is None:
             axes.text(left + 0.01 * (right - left), place, label, fontsize=7.5, fontweight="bold", va="center")
-    axes.set_ylim(len(lines) - 0.4, -0.6)
     axes.set_xlabel("APGR (random routing 0.5)")
-    axes.set_title(f"Table {table.number}: {table.title}", loc="left", fontsize=11, fontweight="bold")
-    axes.grid(axis="x", color="#e6e6e6", linewidth=0.6)
-    axes.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.tick_params(axis="y", length=0)
+    dress_rows(axes, f"Table {table.number}: {table.title}", len(lines))
     figure.legend(loc="outside lower right", frameon=False, fontsize=9, ncols=2)
-    with write_atomically(path) as file:
-        figure.savefig(file, format="png")
+    save_figure(figure, path)
 
 
 def _lines(table: Table) -> list[tuple[str, Row | None]]:

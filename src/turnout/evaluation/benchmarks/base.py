@@ -25,14 +25,14 @@ class Benchmark:
     """Which version of them."""
     licence: str
     """Of the outcomes and of the questions."""
-    scale: tuple[float, float]
-    """The lowest and the highest score that a query can get."""
-    units: str
-    """What the rows are, such as `questions`: decisions, strong fractions and the bootstrap count these."""
     pair: ModelPair
     """The strong and the weak model that are compared if no others are named."""
     read: Callable[[Path], Outcomes]
     """The outcomes in a folder, without the questions that are known to be contaminated."""
+    scale: tuple[float, float] = (0.0, 1.0)
+    """The lowest and the highest score that a query can get; by default it is right or wrong."""
+    units: str = "questions"
+    """What the rows are: decisions, strong fractions and the bootstrap count these."""
 
     @property
     def in_per_cent(self) -> bool:

@@ -6,7 +6,6 @@ MMLU-Pro, ZeroEval and RouterBench publish what each model scored on each questi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -50,69 +49,56 @@ def outcomes_below(data_dir: Path, folder: str, source: Source, part: str = "") 
     return outcomes
 
 
-def _benchmark(
-    name: str,
-    title: str,
-    pair: ModelPair,
-    *,
-    source: str,
-    revision: str,
-    licence: str,
-    read: Callable[[Path], Outcomes],
-) -> Benchmark:
-    return Benchmark(name, title, source, revision, licence, (0.0, 1.0), "questions", pair, read)
-
-
 _ZEROEVAL = "https://github.com/WildEval/ZeroEval (result files)"
 _ROUTERBENCH = "https://huggingface.co/datasets/withmartian/routerbench"
 _ROUTERBENCH_PAIR = ModelPair("gpt-4-1106-preview", "mistralai/mixtral-8x7b-chat")
 
-MMLU_PRO = _benchmark(
-    "mmlu-pro",
-    "MMLU-Pro without MMLU",
-    ModelPair("gpt4o_may2024", "Mixtral-8x7B-Instruct-v0.1"),
+MMLU_PRO = Benchmark(
+    name="mmlu-pro",
+    title="MMLU-Pro without MMLU",
     source="https://github.com/TIGER-AI-Lab/MMLU-Pro (answers of each model)",
     revision="models of 2023 to 2026, without the questions that MMLU-Pro took over from MMLU",
     licence="Apache-2.0 (outcomes); the questions' own licences are not verified",
+    pair=ModelPair("gpt4o_may2024", "Mixtral-8x7B-Instruct-v0.1"),
     read=lambda folder: outcomes_below(folder, "mmlu_pro", MMLUPro()),
 )
 
-ZEROEVAL_CRUX = _benchmark(
-    "zeroeval-crux",
-    "CRUX (ZeroEval)",
-    ModelPair("gpt-4o-2024-05-13", "Mixtral-8x7B-Instruct-v0.1"),
+ZEROEVAL_CRUX = Benchmark(
+    name="zeroeval-crux",
+    title="CRUX (ZeroEval)",
     source=_ZEROEVAL,
     revision="models up to 2024-12",
     licence="Apache-2.0 (outcomes)",
+    pair=ModelPair("gpt-4o-2024-05-13", "Mixtral-8x7B-Instruct-v0.1"),
     read=lambda folder: outcomes_below(folder, "zeroeval", ZeroEval(), "zeroeval/crux"),
 )
 
-ZEROEVAL_MATH = _benchmark(
-    "zeroeval-math",
-    "MATH level 5 (ZeroEval)",
-    ModelPair("Meta-Llama-3.1-70B-Instruct", "Meta-Llama-3.1-8B-Instruct"),
+ZEROEVAL_MATH = Benchmark(
+    name="zeroeval-math",
+    title="MATH level 5 (ZeroEval)",
     source=_ZEROEVAL,
     revision="models up to 2024-12",
     licence="Apache-2.0 (outcomes); the questions' own licence is not verified",
+    pair=ModelPair("Meta-Llama-3.1-70B-Instruct", "Meta-Llama-3.1-8B-Instruct"),
     read=lambda folder: outcomes_below(folder, "zeroeval", ZeroEval(), "zeroeval/math-l5"),
 )
 
-MBPP = _benchmark(
-    "mbpp",
-    "MBPP (RouterBench)",
-    _ROUTERBENCH_PAIR,
+MBPP = Benchmark(
+    name="mbpp",
+    title="MBPP (RouterBench)",
     source=_ROUTERBENCH,
     revision="the subset MBPP; US dollars as recorded there",
     licence="MIT (outcomes)",
+    pair=_ROUTERBENCH_PAIR,
     read=lambda folder: outcomes_below(folder, "routerbench_subset", RouterBench(), "routerbench/mbpp"),
 )
 
-WINOGRANDE = _benchmark(
-    "winogrande",
-    "WinoGrande (RouterBench)",
-    _ROUTERBENCH_PAIR,
+WINOGRANDE = Benchmark(
+    name="winogrande",
+    title="WinoGrande (RouterBench)",
     source=_ROUTERBENCH,
     revision="each prompt with the same examples before its question; US dollars as recorded there",
     licence="MIT (outcomes)",
+    pair=_ROUTERBENCH_PAIR,
     read=lambda folder: outcomes_below(folder, "routerbench_subset", RouterBench(), "routerbench/winogrande"),
 )

@@ -49,8 +49,6 @@ MMLU = Benchmark(
     source=SOURCE,
     revision=REVISION,
     licence="Apache-2.0 (outcomes), MIT (questions)",
-    scale=(0.0, 1.0),
-    units="questions",
     pair=PAIR,
     read=lambda folder: _outcomes(read_mmlu, folder, "mmlu"),
 )
@@ -61,8 +59,6 @@ GSM8K = Benchmark(
     source=SOURCE,
     revision=REVISION,
     licence="Apache-2.0 (outcomes), MIT (questions)",
-    scale=(0.0, 1.0),
-    units="questions",
     pair=PAIR,
     read=lambda folder: _outcomes(read_gsm8k, folder, "gsm8k"),
 )
@@ -74,7 +70,6 @@ MT_BENCH = Benchmark(
     revision=REVISION,
     licence="Apache-2.0",
     scale=(1.0, 10.0),
-    units="questions",
     pair=PAIR,
     read=lambda folder: _outcomes(read_mt_bench, folder, "mt_bench"),
 )
