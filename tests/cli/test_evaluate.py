@@ -135,7 +135,11 @@ def test_a_router_that_knows_another_pair_says_so(
         (["nearest", "--golden-labels", "10", "--set", "sharpness"], "A setting is written KEY=VALUE, got 'sharpness'"),
         (["nearest", "--golden-labels", "10", "--encoder", "hashin"], "Did you mean 'hashing'"),
         (["nearest"], "'nearest' has to be trained first"),
-        (["random", "--set", "a=1"], "give --golden-labels too"),
+        (["random", "--set", "a=1"], "give --golden-labels or --battles too"),
+        (["nearest", "--golden-labels", "some"], "a whole number or BENCHMARK=NUMBER, got 'some'"),
+        (["nearest", "--golden-labels", "mmlu=5"], "No benchmark in this run named 'mmlu'"),
+        (["random", "--against", "random"], "--against names one of the routers that --compare compares"),
+        (["random", "--against", "mf", "--compare"], "--against names one of the routers that --compare compares"),
         (["nearst"], "No router folder, shipped router or baseline named 'nearst'"),
         (["random", "--replicates", "0"], "n_replicates must be at least 1, got 0"),
         (["random", "--plot", "curves.gif"], "must end in png, pdf, svg"),
@@ -151,6 +155,7 @@ def test_mistakes_are_one_clear_line(
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
+        (["--benchmark", "mmlu", "--data", ".", "--by-source"], "--by-source cuts a file of --outcomes"),
         (["--benchmark", "mmul", "--data", "."], "No benchmark named 'mmul'. Did you mean 'mmlu'?"),
         (["--benchmark", "mmlu"], "--benchmark needs --data DIR"),
         (["--benchmark", "mmlu", "--data", "nowhere"], "nowhere: there is no such folder"),
@@ -208,9 +213,57 @@ def test_a_leaderboard(outcomes: Path, nearest: None, capsys: pytest.CaptureFixt
     trained = ["--golden-labels", "30", "--seeds", "2", "--encoder", "hashing"]
     out, _ = run(["nearest", "random", *words, *trained], capsys)
     header, _, first, second, luck = out.splitlines()[:5]
-    assert header.startswith("| router | mine.jsonl [95 %] | mean APGR | train, s")
+    assert header.startswith(
+        "| router | mean APGR [95 %] | SD over seeds | minus nearest [95 %] | mine.jsonl | train, s"
+    )
     assert first.startswith("| nearest |")
     assert second.startswith("| random |")
     assert luck.startswith("| one random router")
+    assert "### mine.jsonl: 90 of 120 queries for each of 2 seeds." in out
     out, _ = run(["random", *words, "--json"], capsys)
     assert json.loads(out)["leaderboard"][0]["footprint"]["train_s"] is None
+
+
+@pytest.mark.usefixtures("nearest")
+def test_several_numbers_of_labels_are_tables_of_one_leaderboard(
+    outcomes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["nearest@hashing", "length", "--outcomes", str(outcomes), "--pair", "big,small", *FEW, "--seeds", "2"]
+    words += ["--golden-labels", "20", "--golden-labels", "60", "--compare", "--against", "length", "--json"]
+    words += ["--vectors", str(tmp_path / "vectors.sqlite")]
+    report = json.loads(run(words, capsys)[0])
+    titles = ["mine.jsonl, 20 labels", "mine.jsonl, 60 labels"]
+    assert [one["title"] for one in report["evaluations"]] == titles
+    assert [one["results"][0]["n_queries"] for one in report["evaluations"]] == [100, 60]
+    assert report["protocol"]["golden_labels"] == dict(zip(titles, [20, 60], strict=True))
+    assert {entry["against"]["router"] for entry in report["leaderboard"]} == {"length"}
+    assert (tmp_path / "vectors.sqlite").stat().st_size > 0
+    again = json.loads(run(words, capsys)[0])
+    assert again["evaluations"] == report["evaluations"]
+
+
+@pytest.mark.usefixtures("nearest")
+def test_each_source_is_tested_by_routers_that_learned_from_the_others(
+    outcomes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = Outcomes.read_jsonl(outcomes)
+    two = [name for name in ("even", "odd") for _ in range(60)]
+    rows = [*range(0, 120, 2), *range(1, 120, 2)]
+    Outcomes.from_columns(
+        [table.queries[row] for row in rows],
+        {model: table.scores[rows, column] for column, model in enumerate(table.models)},
+        source=two,
+    ).write_jsonl(tmp_path / "two.jsonl")
+    whole = Outcomes.read_jsonl(tmp_path / "two.jsonl").battles(ModelPair("big", "small"))
+    Battles.concat(
+        [whole, Battles.from_columns(["hard nut", "easy task"], "big", "small", [1.0, 0.5], source="third")]
+    ).write_jsonl(tmp_path / "battles.jsonl")
+    words = ["nearest", "--outcomes", str(tmp_path / "two.jsonl"), "--pair", "big,small", "--by-source", *FEW]
+    words += ["--battles", str(tmp_path / "battles.jsonl"), "--encoder", "hashing", "--json"]
+    out, err = run(words, capsys)
+    report = json.loads(out)
+    assert [(one["benchmark"], one["n_queries"]) for one in report["evaluations"]] == [("even", 60), ("odd", 60)]
+    assert "60 battles left out: even asks the same queries." in err
+    assert "60 battles left out: odd asks the same queries." in err
+    assert "seeds" not in report["protocol"]
+    assert report["protocol"]["battles"]["sha256"]

@@ -3,9 +3,10 @@ import pytest
 from made_up_outcomes import PAIR, FirstWord
 
 from turnout.data.battles import Battles
+from turnout.data.outcomes import Outcomes
 from turnout.data.split import same_text
-from turnout.errors import InvalidValueError
-from turnout.evaluation.golden import golden_replays, golden_splits, named_for, without_test_queries
+from turnout.errors import EmptyDataError, InvalidValueError
+from turnout.evaluation.golden import GoldenSplit, golden_replays, golden_splits, named_for, without_test_queries
 from turnout.evaluation.pair_table import PairTable
 
 
@@ -67,6 +68,25 @@ def test_battles_about_the_tests_queries_are_left_out(table: PairTable) -> None:
     asked = table.outcomes.queries[7]
     battles = Battles.from_columns([f"  {asked.upper()} ", "another"], PAIR.strong, PAIR.weak, [1.0, 0.0])
     assert list(without_test_queries(battles, table).queries) == ["another"]
+
+
+def test_near_copies_of_the_tests_queries_are_left_out_too() -> None:
+    asked = "Which of these rivers flows through Vienna, Budapest and Belgrade before it reaches the sea?"
+    outcomes = Outcomes.from_columns([asked], {PAIR.strong: [1.0], PAIR.weak: [0.0]}).for_pair(PAIR)
+    copy = asked.replace("Which", "Say which").replace("the sea", "the Black Sea")
+    battles = Battles.from_columns([copy, "Which river flows through Vienna?"], PAIR.strong, PAIR.weak, [1.0, 1.0])
+    kept = without_test_queries(battles, PairTable("one", "One", PAIR, outcomes))
+    assert list(kept.queries) == ["Which river flows through Vienna?"]
+
+
+def test_without_labels_battles_teach_alone_and_all_is_test(table: PairTable) -> None:
+    router, split = FirstWord(), GoldenSplit.without_labels(table)
+    battles = Battles.from_columns(["hard thing", "easy thing"], PAIR.strong, PAIR.weak, [1.0, 0.5])
+    (replay,) = golden_replays(lambda _: router, table, [split], extra=battles)
+    assert router.trained_on_ == ["hard thing", "easy thing"]
+    assert replay.rows.tolist() == [*range(len(table))]
+    with pytest.raises(EmptyDataError):
+        golden_replays(lambda _: router, table, [split])
 
 
 @pytest.mark.parametrize(("n_labels", "n_seeds"), [(0, 1), (10_000, 1), (20, 0)])

@@ -75,3 +75,12 @@ def test_the_hash_is_the_contents(table: PairTable) -> None:
 def test_quality_is_printed_as_people_read_it(table: PairTable) -> None:
     assert table.quality_text(0.8056) == "80.6 %"
     assert replace(table, in_per_cent=False).quality_text(8.28125) == "8.28"
+
+
+def test_each_source_is_a_table_of_its_own(table: PairTable) -> None:
+    sources = ["chat" if row % 2 else "" for row in range(len(table))]
+    chat_and_rest = replace(table, scale=None, outcomes=replace(table.outcomes, source=sources))
+    rest, chat = chat_and_rest.by_source()
+    assert (rest.name, rest.title, chat.name, chat.title) == ("made-up", "Made up", "chat", "chat")
+    assert list(chat.outcomes.queries) == list(table.outcomes.queries)[1::2]
+    assert (rest.scale, chat.scale, len(rest) + len(chat)) == (1.0, 1.0, len(table))

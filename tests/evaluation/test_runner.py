@@ -107,6 +107,19 @@ def test_a_swapped_pair_is_refused() -> None:
         evaluate(table, {"mine": [Replay.of_all([0.1, 0.2])]})
 
 
-def test_as_many_win_rates_as_rows() -> None:
-    with pytest.raises(InvalidValueError, match="3 rows"):
-        Replay(np.zeros(2), np.arange(3))
+def test_what_was_drawn_to_the_mean_is_counted_over_seeds(table: PairTable) -> None:
+    everywhere = Replay.of_all(rates(table))
+    assert measure(table, "mine", [everywhere], n_replicates=5).drawn_to_mean_share is None
+    new = np.arange(len(table)) < 60
+    seeds = [replace(everywhere, drawn_to_mean=new), replace(everywhere, drawn_to_mean=np.zeros_like(new))]
+    assert measure(table, "mine", seeds, n_replicates=5).drawn_to_mean_share == 0.125
+
+
+def test_below_random_is_the_whole_interval(table: PairTable) -> None:
+    good, bad = (
+        measure(table, "r", [Replay.of_all(values)], n_replicates=50) for values in (rates(table), -rates(table))
+    )
+    assert (good.below_random, bad.below_random) == (False, True)
+    hardly = measure(table, "hardly", [Replay.of_all(np.arange(len(table)) % 2)], n_replicates=50)
+    assert hardly.apgr.interval.low < 0.5 < hardly.apgr.interval.high
+    assert not hardly.below_random

@@ -12,7 +12,7 @@ import click
 
 from turnout import registry
 from turnout.cli.benchmark_data import benchmark_folder
-from turnout.cli.settings import SEED, parse_settings, set_option
+from turnout.cli.settings import SEED, set_option
 from turnout.errors import InvalidValueError
 from turnout.types import JSON, ModelPair
 
@@ -34,20 +34,31 @@ FILE = click.Path(path_type=Path)
 )
 @click.option("--outcomes", "outcomes_path", type=FILE, help="Your own outcomes (JSON Lines) instead of a benchmark.")
 @click.option("--pair", "pair_text", metavar="STRONG,WEAK", help="The two models; by default the benchmark's own.")
-@click.option("--golden-labels", type=int, metavar="N", help="Train on N random questions, test on the others.")
+@click.option("--by-source", is_flag=True, help="Measure each source of --outcomes on its own.")
+@click.option(
+    "--golden-labels",
+    "label_words",
+    multiple=True,
+    metavar="[BENCHMARK=]N",
+    help="Train on N random questions, test on the others; may be given again.",
+)
 @click.option("--seeds", type=int, default=5, show_default=True, help="How many times, with other questions.")
 @click.option(
     "--development-seed", type=SEED, metavar="SEED", help="Test no seed on the questions that this one trains on."
 )
 @click.option("--encoder", "encoder_name", default="static", show_default=True, help="For routers that are trained.")
+@click.option("--vectors", "vectors_path", type=FILE, help="Keep the encoders' vectors in this file for later runs.")
 @set_option
-@click.option("--battles", "battles_path", type=FILE, help="Battles (JSON Lines) to train on besides golden labels.")
+@click.option(
+    "--battles", "battles_path", type=FILE, help="Battles (JSON Lines) to train on: besides golden labels, or alone."
+)
 @click.option(
     "--decontaminate", "met_paths", type=FILE, multiple=True, help="Test no query that this training data has met."
 )
 @click.option("--replicates", type=int, default=1_000, show_default=True, help="Bootstrap draws for the intervals.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--compare", is_flag=True, help="Print a leaderboard: paired differences, time to train and to decide.")
+@click.option("--against", metavar="ROUTER", help="Whom --compare compares all with; by default the best.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--out", "out_dir", type=FILE, help="Also write results.json to this folder.")
 @click.option("--plot", "plot_path", type=FILE, help="Also draw the curves: .png, .pdf or .svg (extra 'plots').")
@@ -57,71 +68,87 @@ def evaluate(
     data_dir: Path | None,
     outcomes_path: Path | None,
     pair_text: str | None,
-    golden_labels: int | None,
+    by_source: bool,
+    label_words: tuple[str, ...],
     seeds: int,
     development_seed: int | None,
     encoder_name: str,
+    vectors_path: Path | None,
     settings: tuple[str, ...],
     battles_path: Path | None,
     met_paths: tuple[Path, ...],
     replicates: int,
     seed: int,
     compare: bool,
+    against: str | None,
     as_json: bool,
     out_dir: Path | None,
     plot_path: Path | None,
 ) -> None:
     """Measure ROUTERS on outcomes: PGR, APGR, CPT, quality, dollars, each with its 95 % interval.
 
-    A router is a folder, a shipped router's name, or a baseline (random, always-strong, always-weak); with
-    --golden-labels also the name of a router that is then trained.
+    A router is a folder, a shipped router's name, or a baseline (random, always-strong, always-weak, length); with
+    --golden-labels or --battles also the name of a router that is then trained, as NAME or NAME@ENCODER.
     """
+    from turnout.cli.training_plan import label_counts, unfitted_routers
     from turnout.data.battles import Battles
-    from turnout.evaluation.candidates import GoldenTraining, needs_no_training, replay_candidates
+    from turnout.evaluation.candidates import Training, replay_candidates
     from turnout.evaluation.leaderboard import Leaderboard
     from turnout.evaluation.plots import check_can_plot, plot_curves
     from turnout.evaluation.report import json_report, text_report
     from turnout.evaluation.runner import evaluate as measure
 
-    if golden_labels is None and (settings or battles_path):
-        raise InvalidValueError("--set and --battles are for routers that are trained here: give --golden-labels too.")
+    if settings and not (label_words or battles_path):
+        raise InvalidValueError("--set is for routers that are trained here: give --golden-labels or --battles too.")
+    if against is not None and not (compare and against in routers):
+        raise InvalidValueError("--against names one of the routers that --compare compares.")
+    if by_source and outcomes_path is None:
+        raise InvalidValueError("--by-source cuts a file of --outcomes; each benchmark stands alone anyway.")
     if plot_path is not None:
         check_can_plot(plot_path)
     tables = load_tables(benchmarks, data_dir, outcomes_path, None if pair_text is None else ModelPair.parse(pair_text))
-    training: GoldenTraining | None = None
+    if by_source:
+        tables = tables[0].by_source()
     protocol: dict[str, JSON] = {}
     if met_paths:
         tables = [_without_met_queries(table, met_paths) for table in tables]
         protocol["decontaminated"] = {str(path): file_sha256(path) for path in met_paths}
-    if golden_labels is not None:
-        to_train = [name for name in routers if not needs_no_training(name)]
-        training = GoldenTraining(
-            golden_labels,
-            seeds,
-            registry.load("encoder", encoder_name)(),
-            {name: parse_settings(f"router '{name}'", registry.load("router", name), settings) for name in to_train},
-            None if battles_path is None else Battles.read_jsonl(battles_path),
-            development_seed,
+    counted = label_counts(label_words, tables)
+    battles = None if battles_path is None else Battles.read_jsonl(battles_path)
+    to_train, trains = {}, bool(label_words) or battles is not None
+    if trains:
+        n_texts = sum(map(len, tables)) + (0 if battles is None else len(battles))
+        to_train = unfitted_routers(
+            routers, encoder_name=encoder_name, settings=settings, n_texts=n_texts, vectors=vectors_path
         )
+    if label_words:
+        numbers = {table.title: number for table, number in counted}
         protocol |= {
-            "golden_labels": golden_labels,
+            "golden_labels": counted[0][1] if len({*numbers.values()}) == 1 else numbers,
             "seeds": list(range(seeds)),
             "development_seed": development_seed,
         }
-        if battles_path is not None:
-            protocol["battles"] = {"file": str(battles_path), "sha256": file_sha256(battles_path)}
+    if battles_path is not None:
+        protocol["battles"] = {"file": str(battles_path), "sha256": file_sha256(battles_path)}
     evaluations: list[Evaluation] = []
     described: dict[str, JSON] = {}
     footprints: dict[str, Footprint] = {}
-    for table in tables:
-        candidates = replay_candidates(routers, table, training, footprints=compare and not footprints, track=_with_bar)
+    for table, n_labels in counted:
+        if to_train and n_labels is None and battles is None:
+            raise InvalidValueError(
+                f"There is nothing to train on for {table.title}: give --golden-labels {table.name}=N, N for all "
+                "benchmarks, or --battles FILE."
+            )
+        training = Training(to_train, n_labels, seeds, battles, development_seed) if trains else None
+        unmeasured = [name for name in routers if compare and name not in footprints]
+        candidates = replay_candidates(routers, table, training, footprints=unmeasured, track=_with_bar)
         _warn(candidates)
         click.echo(f"measuring {table.title} …", err=True)
         evaluations.append(measure(candidates.table, candidates.replays, n_replicates=replicates, seed=seed))
         described |= candidates.described
         footprints |= candidates.footprints
     report = json_report(evaluations, protocol=protocol, routers=described, command=["turnout", *sys.argv[1:]])
-    board = Leaderboard.of(evaluations, footprints) if compare else None
+    board = Leaderboard.of(evaluations, footprints, against=against) if compare else None
     if board is not None:
         report["leaderboard"] = board.to_json()
     if out_dir is not None:
@@ -178,6 +205,8 @@ def _with_bar(splits: Sequence[GoldenSplit], label: str) -> Iterator[GoldenSplit
 
 def _warn(candidates: Candidates) -> None:
     table = candidates.table
+    for name in candidates.sat_out:
+        click.echo(f"{name} sits {table.title} out: it learned from its {table.units}.", err=True)
     if candidates.n_seen_left_out:
         click.echo(
             f"{candidates.n_seen_left_out:,} {table.units} of {table.title} left out: a router learned from them.",

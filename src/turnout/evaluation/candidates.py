@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from turnout import registry
 from turnout.artifacts import ROUTER_FILE
 from turnout.data.battles import Battles
 from turnout.data.split import seen_rows
-from turnout.encoders.cache import CachedEncoder
 from turnout.errors import EmptyDataError, InvalidValueError, UnknownNameError
 from turnout.evaluation.footprint import Footprint, measure_footprint
 from turnout.evaluation.golden import GoldenSplit, golden_replays, golden_splits, named_for, without_test_queries
@@ -24,25 +23,42 @@ from turnout.evaluation.replay import Replay
 from turnout.routers.base import Router, predict_for_pair, router_folder, shipped_routers
 from turnout.types import JSON, Encoder, ModelPair
 
-BASELINES = ("random", "always-strong", "always-weak")
+BASELINES = ("random", "always-strong", "always-weak", "length")
 """Routers that learn nothing from battles."""
+
+_KNOWN_BY_HEART = 0.99
+
+
+@dataclass(frozen=True)
+class Unfitted:
+    """A router that is yet to be trained, at these settings."""
+
+    name: str
+    """The registered one."""
+    encoder: Encoder
+    """For routers that need one. Every router and seed asks it for the same texts: wrap it in a cache."""
+    settings: Mapping[str, JSON] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
-class GoldenTraining:
-    """How routers that are not fitted yet are trained on a part of the table they are tested on."""
+class Training:
+    """How routers that are not fitted yet are trained before they are tested on a table."""
 
-    n_labels: int
-    """How many distinct questions each seed trains on."""
-    n_seeds: int
-    encoder: Encoder
-    """For all routers that need one."""
-    settings: Mapping[str, Mapping[str, JSON]] = field(default_factory=dict)
-    """Router → its settings."""
+    routers: Mapping[str, Unfitted]
+    """What it is called in the results → the router."""
+    n_labels: int | None = None
+    """How many distinct questions of the table each seed trains on; None: none, the battles alone, once."""
+    n_seeds: int = 1
     battles: Battles | None = None
-    """What routers are trained on besides; battles about the table's own queries are left out."""
+    """What routers are trained on besides, or alone; those about the table's own queries are left out."""
     development_seed: int | None = None
     """See `golden_splits`."""
+
+    def splits(self, table: PairTable) -> list[GoldenSplit]:
+        """Who trains and is tested on what; see `golden_splits`."""
+        if self.n_labels is None:
+            return [GoldenSplit.without_labels(table)]
+        return golden_splits(table, self.n_labels, self.n_seeds, development_seed=self.development_seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,63 +77,76 @@ class Candidates:
     """Router → what it costs, if that was asked for."""
     n_battles_left_out: int = 0
     """Battles that were about the table's own queries."""
+    sat_out: tuple[str, ...] = ()
+    """Fitted routers that learned from all of the table's queries, or from all but one in a hundred."""
 
 
 def replay_candidates(
     names: Sequence[str],
     table: PairTable,
-    training: GoldenTraining | None = None,
+    training: Training | None = None,
     *,
-    footprints: bool = False,
+    footprints: Collection[str] = (),
     track: Callable[[Sequence[GoldenSplit], str], Iterable[GoldenSplit]] = lambda splits, label: splits,
 ) -> Candidates:
     """Every router's win rates on a table; those that are not fitted are trained first.
 
+    A fitted router that knows the table's queries by heart sits out, if there are others; what else a fitted router
+    has learned from, no router is tested on.
+
     Args:
-        names: folders, shipped routers' names, baselines and, with `training`, registered routers' names.
+        names: folders, shipped routers' names, baselines and, with `training`, what `training.routers` holds.
         table: what they are replayed over.
         training: how to train; with it, fitted routers are tested on each seed's test rows too.
-        footprints: measure also what each router costs to train, to ask and to store.
+        footprints: the routers of which is measured, too, what they cost to train, to ask and to store.
         track: wraps the splits on which a router is trained, to show progress.
 
     Raises:
         UnknownNameError: a name is none of these.
         InvalidValueError: a router has to be trained, but there is no `training`; or see `golden_splits`.
-        EmptyDataError: the routers learned from every query of the table.
+        EmptyDataError: the routers learned from every query of the table, or there is nothing to learn from.
     """
-    fitted = {name: fitted_router(name, table.pair) for name in names if training is None or needs_no_training(name)}
+    to_train = {} if training is None else training.routers
+    fitted = {name: fitted_router(name, table.pair) for name in names if name not in to_train}
+    sat_out = tuple(name for name, router in fitted.items() if _knows_by_heart(router, table))
+    if len(sat_out) == len(names):
+        sat_out = ()  # then the table without what they have seen is all there is
+    fitted = {name: router for name, router in fitted.items() if name not in sat_out}
     whole, table = table, without_seen_queries(table, list(fitted.values()))
     n_seen = len(whole) - len(table)
     described = {name: describe_fitted(name, router, table) for name, router in fitted.items()}
     texts = table.outcomes.queries
-    costs = {name: measure_footprint(router, texts) for name, router in fitted.items()} if footprints else {}
+    costs = {name: measure_footprint(router, texts) for name, router in fitted.items() if name in footprints}
     if training is None:
         replayed = {name: replay_fitted(router, table) for name, router in fitted.items()}
-        return Candidates(table, replayed, described, n_seen, costs)
-    splits = golden_splits(table, training.n_labels, training.n_seeds, development_seed=training.development_seed)
+        return Candidates(table, replayed, described, n_seen, costs, sat_out=sat_out)
+    splits = training.splits(table)
     extra = None if training.battles is None else named_for(table.pair, training.battles)
     kept = None if extra is None else without_test_queries(extra, table)
-    # All seeds ask for the same texts: with room for all of them, each is encoded once.
-    n_texts = len(table) + (0 if kept is None else len(kept))
-    encoder = CachedEncoder(training.encoder, capacity=n_texts)
+    if to_train and training.n_labels is None and not kept:
+        raise EmptyDataError(f"No battle is left to learn from: all are about the queries of {table.title}.")
     replays: dict[str, list[Replay]] = {}
     for name in names:
         if name in fitted:
             replays[name] = replay_fitted(fitted[name], table, splits)
-        else:
-            settings = training.settings.get(name, {})
-            make = router_maker(name, settings, encoder)
+        elif name in to_train:
+            unfitted = to_train[name]
+            make = router_maker(unfitted.name, unfitted.settings, unfitted.encoder)
             tracked = track(splits, f"{name} on {table.title}")
             made: list[tuple[Router, float]] = []
             replays[name] = golden_replays(
                 make, table, tracked, extra=kept, watch=lambda *fit, made=made: made.append(fit)
             )
-            if footprints:
+            if name in footprints:
                 train_s = float(np.mean([seconds for _, seconds in made]))
                 costs[name] = measure_footprint(made[-1][0], texts, train_s=train_s)
-            described[name] = {"router": name, "encoder": encoder.identity, "settings": dict(settings)}
+            described[name] = {
+                "router": unfitted.name,
+                "encoder": unfitted.encoder.identity,
+                "settings": dict(unfitted.settings),
+            }
     left_out = 0 if extra is None or kept is None else len(extra) - len(kept)
-    return Candidates(table, replays, described, n_seen, costs, left_out)
+    return Candidates(table, replays, described, n_seen, costs, left_out, sat_out)
 
 
 def fitted_router(name_or_folder: str, pair: ModelPair) -> Router:
@@ -133,10 +162,10 @@ def fitted_router(name_or_folder: str, pair: ModelPair) -> Router:
         nothing_to_learn = Battles.from_columns([""], pair.strong, pair.weak, [0.5], pair=pair)
         router: Router = registry.load("router", name_or_folder)().fit(nothing_to_learn)
         return router
-    if name_or_folder in registry.names("router"):
+    if name_or_folder.partition("@")[0] in registry.names("router"):
         raise InvalidValueError(
             f"'{name_or_folder}' has to be trained first. Give the folder of a trained router, or train it on a part "
-            "of the benchmark with --golden-labels N."
+            "of the benchmark with --golden-labels N, or on battles with --battles FILE."
         )
     raise UnknownNameError(
         "router folder, shipped router or baseline", name_or_folder, [*shipped_routers(), *BASELINES]
@@ -158,6 +187,13 @@ def without_seen_queries(table: PairTable, routers: Sequence[Router]) -> PairTab
     return table.take(~learned) if learned.any() else table
 
 
+def _knows_by_heart(router: Router, table: PairTable) -> bool:
+    """Whether so much of the table is among what the router learned from that the rest says nothing."""
+    if not hasattr(router, "seen_queries_"):
+        return False
+    return bool(seen_rows(table.outcomes.queries, router.seen_queries_).mean() >= _KNOWN_BY_HEART)
+
+
 def needs_no_training(name_or_folder: str) -> bool:
     """Whether this is a fitted router or a baseline."""
     return is_fitted(name_or_folder) or name_or_folder in BASELINES
@@ -170,10 +206,8 @@ def is_fitted(name_or_folder: str) -> bool:
 
 def replay_fitted(router: Router, table: PairTable, splits: Sequence[GoldenSplit] = ()) -> list[Replay]:
     """The win rates of a fitted router on a table; with splits, on each split's test rows."""
-    everywhere = Replay.of_all(predict_for_pair(router, table.outcomes.queries, table.pair).win_rates)
-    if not splits:
-        return [everywhere]
-    return [Replay(everywhere.win_rates[split.test], split.test, split.seed) for split in splits]
+    everywhere = Replay.of(router, table)
+    return [everywhere.take(split.test, split.seed) for split in splits] if splits else [everywhere]
 
 
 def router_maker(name: str, settings: Mapping[str, JSON], encoder: Encoder) -> Callable[[int], Router]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from turnout.data.battles import Battles
-from turnout.data.split import same_text, sample_rows
+from turnout.data.contamination import find_contaminated, kept_rows
+from turnout.data.split import sample_rows
 from turnout.data.tiers import LIFTED_PAIR
 from turnout.errors import InvalidValueError
 from turnout.evaluation.pair_table import PairTable
@@ -28,6 +29,11 @@ class GoldenSplit:
     seed: int
     train: IntArray
     test: IntArray
+
+    @classmethod
+    def without_labels(cls, table: PairTable) -> GoldenSplit:
+        """Test on all of the table, train on none of it."""
+        return cls(0, np.empty(0, dtype=np.int64), np.arange(len(table)))
 
 
 def golden_splits(
@@ -68,19 +74,24 @@ def golden_replays(
         make_router: seed → an unfitted router.
         table: the benchmark.
         splits: see `golden_splits`.
-        extra: battles that every router is trained on besides its golden labels (see `without_test_queries`). Between
-            the table's pair, unless the router learns about many models, as `mf` does.
+        extra: battles that every router is trained on besides its golden labels (see `without_test_queries`), or alone
+            where the split has none. Between the table's pair, unless the router learns about many models, as `mf`
+            does.
         watch: told each fitted router and how long it took to fit.
+
+    Raises:
+        EmptyDataError: there is nothing to learn from.
     """
     replays = []
     for split in splits:
-        labels = table.outcomes.take(split.train).battles(table.pair, scale=table.scale)
-        battles = labels if extra is None else Battles.concat([labels, extra]).with_pair(table.pair)
+        parts = [] if extra is None else [extra]
+        if len(split.train):
+            parts.insert(0, table.outcomes.take(split.train).battles(table.pair, scale=table.scale))
+        battles = Battles.concat(parts).with_pair(table.pair)
         unfitted, start = make_router(split.seed), time.perf_counter()
         router = unfitted.fit(battles)
         watch(router, time.perf_counter() - start)
-        queries = [table.outcomes.queries[row] for row in split.test]
-        replays.append(Replay(router.predict_win_rate(queries), split.test, split.seed))
+        replays.append(Replay.of(router, table, split.test, split.seed))
     return replays
 
 
@@ -95,6 +106,5 @@ def named_for(pair: ModelPair, battles: Battles) -> Battles:
 
 
 def without_test_queries(battles: Battles, table: PairTable) -> Battles:
-    """The battles whose query is none of the benchmark's, whatever its case and white space."""
-    tested = {same_text(query) for query in table.outcomes.queries}
-    return battles.take(np.array([same_text(query) not in tested for query in battles.queries], dtype=bool))
+    """The battles whose query is none of the benchmark's, nor a near copy of one (`find_contaminated`)."""
+    return battles.take(kept_rows(len(battles), find_contaminated(battles.queries, table.outcomes.queries)))

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import orjson
 
 from turnout.data.outcomes import Outcomes
 from turnout.evaluation.benchmarks.base import Benchmark
 from turnout.evaluation.costs import QueryCosts, query_costs
-from turnout.types import BoolArray, FloatArray, IntArray, ModelPair
+from turnout.types import JSON, BoolArray, FloatArray, IntArray, ModelPair
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +32,8 @@ class PairTable:
     """The largest possible gain; None means the range of the scores."""
     in_per_cent: bool = False
     """Whether quality is printed in per cent."""
-    facts: Mapping[str, str] = field(default_factory=dict)
-    """Source, revision and licence."""
+    facts: Mapping[str, JSON] = field(default_factory=dict)
+    """Source, revision and licence, and whatever else belongs in the record."""
 
     @classmethod
     def of_benchmark(cls, benchmark: Benchmark, data_dir: str | Path, pair: ModelPair | None = None) -> PairTable:
@@ -76,6 +77,19 @@ class PairTable:
     def take(self, rows: IntArray | BoolArray) -> PairTable:
         """The table's queries at these rows (indices or a mask)."""
         return replace(self, outcomes=self.outcomes.take(rows))
+
+    def by_source(self) -> list[PairTable]:
+        """A table for each source of the queries, in the order of their first queries; those without one are together.
+
+        Their scale is this table's: what is the largest gain does not depend on which part is looked at.
+        """
+        scores = self.outcomes.scores
+        scale = float(scores.max() - scores.min()) if self.scale is None else self.scale
+        sources = np.array(self.outcomes.source, dtype=object)
+        return [
+            replace(self.take(sources == name), name=name or self.name, title=name or self.title, scale=scale)
+            for name in dict.fromkeys(self.outcomes.source)
+        ]
 
     @property
     def strong_scores(self) -> FloatArray:

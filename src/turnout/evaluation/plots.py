@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,13 +14,16 @@ from turnout.evaluation.runner import Evaluation
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
+DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
+"""For routers beyond the number of colours."""
 FORMATS = ("png", "pdf", "svg")
+_COLUMNS = 3
 
 
 def plot_curves(evaluations: Sequence[Evaluation], path: str | Path) -> None:
-    """Write a picture of each evaluation's curves, side by side: PGR, and quality on the right, by strong fraction.
+    """Write a picture of each evaluation's curves: PGR, and quality on the right, by strong fraction.
 
-    Bands are 95 % intervals. Random routing is the diagonal, the oracle the dotted line.
+    Three stand in a row. Bands are 95 % intervals. Random routing is the diagonal, the oracle the dotted line.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -30,9 +34,14 @@ def plot_curves(evaluations: Sequence[Evaluation], path: str | Path) -> None:
     from matplotlib.figure import Figure
 
     # A figure of its own, without pyplot: no global state and no screen.
-    figure = Figure(figsize=(6.4 * len(evaluations), 4.8), dpi=150, layout="constrained")
-    for axes, evaluation in zip(figure.subplots(1, len(evaluations), squeeze=False)[0], evaluations, strict=True):
+    n_columns = min(_COLUMNS, len(evaluations))
+    n_rows = math.ceil(len(evaluations) / n_columns)
+    figure = Figure(figsize=(6.4 * n_columns, 4.8 * n_rows), dpi=150, layout="constrained")
+    places = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    for axes, evaluation in zip(places, evaluations, strict=False):
         _draw(axes, evaluation)
+    for axes in places[len(evaluations) :]:
+        axes.remove()
     save_figure(figure, path)
 
 
@@ -82,6 +91,7 @@ def _draw(axes: Any, evaluation: Evaluation) -> None:
             100 * curve.pgr,
             color=colour,
             linewidth=1.8,
+            linestyle=DASHES[place // len(COLOURS) % len(DASHES)],
             label=f"{result.router} ({result.apgr.value:.3f} [{interval.low:.3f}, {interval.high:.3f}])",
         )
         lowest = min(lowest, 100 * float(curve.low.min()))

@@ -18,6 +18,13 @@ FORMAT = 1
 
 def text_report(evaluation: Evaluation) -> str:
     """Tables of metrics, of dollars where prices are known, and notes on what to mind."""
+    return "\n".join(
+        [headline(evaluation), "", *_metrics(evaluation), *_dollars(evaluation), *_notes(evaluation)],
+    )
+
+
+def headline(evaluation: Evaluation) -> str:
+    """What was measured on: the benchmark, how many queries, and the two models with their quality."""
     table = evaluation.table
     weak, strong = float(table.weak_scores.mean()), float(table.strong_scores.mean())
     seeds = len(evaluation.random.apgr.by_seed)
@@ -26,15 +33,10 @@ def text_report(evaluation: Evaluation) -> str:
         if seeds == 1
         else (f"{evaluation.random.n_queries:,} of {len(table):,} {table.units} for each of {seeds} seeds")
     )
-    parts = [
+    return (
         f"{table.title}: {tested}. Strong: {table.pair.strong} ({table.quality_text(strong)}). "
-        f"Weak: {table.pair.weak} ({table.quality_text(weak)}).",
-        "",
-        *_metrics(evaluation),
-        *_dollars(evaluation),
-        *_notes(evaluation),
-    ]
-    return "\n".join(parts)
+        f"Weak: {table.pair.weak} ({table.quality_text(weak)})."
+    )
 
 
 def _metrics(evaluation: Evaluation) -> list[str]:
@@ -174,6 +176,7 @@ def _evaluation(evaluation: Evaluation) -> dict[str, JSON]:
     table = evaluation.table
     return {
         "benchmark": table.name,
+        "title": table.title,
         **table.facts,
         "pair": {"strong": table.pair.strong, "weak": table.pair.weak},
         "units": table.units,
@@ -203,6 +206,7 @@ def _result(result: RouterResult) -> dict[str, JSON]:
         },
         "quality_at_strong_fraction": {f"{QUALITY_AT:g}": _estimate(result.quality)},
         "tied_share": result.tied_share,
+        "drawn_to_mean_share": result.drawn_to_mean_share,
         "no_win_rate": result.no_win_rate,
         "usd_per_query_at_pgr": {f"{share:g}": _savings(saved) for share, saved in result.savings.items()},
         "curve": {name: np.round(values, 6).tolist() for name, values in vars(result.curve).items()},

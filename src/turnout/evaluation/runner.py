@@ -88,6 +88,8 @@ class RouterResult:
     """At a strong fraction of one half."""
     tied_share: float
     """The share of queries whose win rate another query has too."""
+    drawn_to_mean_share: float | None
+    """The share of queries that the router took for unlike its training data; None where it does not say."""
     no_win_rate: int
     """Queries to which the router gave no win rate (NaN), and which went to strong."""
     savings: Mapping[float, Savings]
@@ -100,6 +102,11 @@ class RouterResult:
     def is_constant(self) -> bool:
         """Whether all win rates are the same, so that only all-weak and all-strong can be reached."""
         return self.tied_share == 1 and self.cpt_reachable[CPT_SHARES[0]] == 1
+
+    @property
+    def below_random(self) -> bool:
+        """Whether the interval of APGR lies wholly below random routing's 0.5."""
+        return self.apgr.interval.high < 0.5
 
 
 @dataclass(frozen=True)
@@ -214,6 +221,7 @@ def measure(
             [curve.quality_at(QUALITY_AT) for curve in curves], draws, lambda draw: draw.quality[:, half]
         ),
         tied_share=float(np.mean([tied_share(replay.win_rates) for replay in replays])),
+        drawn_to_mean_share=_drawn_to_mean_share(replays),
         no_win_rate=int(sum(np.count_nonzero(np.isnan(replay.win_rates)) for replay in replays)),
         savings=_savings(table, replays, crossings),
         curve=_band(
@@ -236,6 +244,11 @@ def compare(first: RouterResult, second: RouterResult) -> Comparison:
         first.apgr.value - second.apgr.value,
         paired_difference(lambda draw: draw.apgr, first.replicates, second.replicates),
     )
+
+
+def _drawn_to_mean_share(replays: Sequence[Replay]) -> float | None:
+    shares = [float(replay.drawn_to_mean.mean()) for replay in replays if replay.drawn_to_mean is not None]
+    return float(np.mean(shares)) if shares else None
 
 
 def _cpt(share: float) -> Metric:

@@ -238,6 +238,29 @@ class RemembersQueries(Protocol):
         ...
 
 
+class Estimates(Protocol):
+    """Win rates, and how far each can be trusted."""
+
+    @property
+    def win_rates(self) -> FloatArray:
+        """Shape (n_queries,), in [0, 1]: as `predict_win_rate`."""
+        ...
+
+    @property
+    def novelty(self) -> FloatArray:
+        """Shape (n_queries,): above 1 the query is unlike the training data, and drawn to the training mean."""
+        ...
+
+
+@runtime_checkable
+class KnowsWhatIsNew(Protocol):
+    """A router that says which queries are unlike what it learned from."""
+
+    def predict_with_uncertainty(self, queries: Sequence[str]) -> Estimates:
+        """Win rates, and how far each can be trusted."""
+        ...
+
+
 @dataclass(frozen=True)
 class PairWinRates:
     """Win rates, and the pair that they are about."""

@@ -1,4 +1,4 @@
-"""Routers that do not read the query: what a learned router must beat."""
+"""Routers that learn nothing: what a learned router must beat."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import numpy as np
 from turnout.data.battles import Battles
 from turnout.routers.base import Router, check_fitted, check_trainable
 from turnout.types import FloatArray
+
+_HALF = 1_000.0  # characters: any number gives the same order
 
 
 class RandomRouter(Router):
@@ -65,3 +67,24 @@ class AlwaysWeak(Router):
         """Zeros, shape (n_queries,)."""
         check_fitted(self, "pair_")
         return np.zeros(len(queries))
+
+
+class QueryLength(Router):
+    """Longer queries sooner to the strong model, by their number of characters, whatever they ask.
+
+    On some benchmarks that is more than a trained router reaches, on others it is worse than chance: a router is worth
+    what it adds to it.
+    """
+
+    name = "length"
+
+    def fit(self, battles: Battles) -> Self:
+        """Remember the pair; there is nothing else to learn."""
+        self.pair_ = check_trainable(battles)
+        return self
+
+    def predict_win_rate(self, queries: Sequence[str]) -> FloatArray:
+        """n / (n + 1,000) for n characters, shape (n_queries,), in [0, 1): an order, not an estimate."""
+        check_fitted(self, "pair_")
+        lengths = np.array([len(query) for query in queries], dtype=np.float64)
+        return lengths / (lengths + _HALF)

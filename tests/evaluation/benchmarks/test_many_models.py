@@ -63,6 +63,16 @@ def test_any_pair_of_the_models_is_a_table(data: Path, name: str, queries: list[
     assert table.in_per_cent
 
 
+def test_a_judges_scores_keep_their_scale(tmp_path: Path) -> None:
+    scores = [{"big": [9, 7], "small": 5}, {"big": 3, "small": None}]
+    rows = [{"question_id": n, "prompt": f"P{n}?", "scores": each} for n, each in enumerate(scores)]
+    write(tmp_path / "arena_bench_v1" / "scores.jsonl.gz", rows)
+    table = PairTable.of_benchmark(load_benchmark("arena-bench"), tmp_path, PAIR)
+    assert list(table.outcomes.queries) == ["P0?"]  # the other was not asked of both
+    assert (table.strong_scores.tolist(), table.weak_scores.tolist()) == ([8.0], [5.0])
+    assert (table.scale, table.in_per_cent) == (9.0, False)
+
+
 def test_recorded_dollars_are_those_of_the_answers(data: Path) -> None:
     costs = PairTable.of_benchmark(load_benchmark("mbpp"), data, PAIR).costs
     assert costs is not None

@@ -1,7 +1,7 @@
 """Tables of many models' answers: pairs that the paper's routers were not trained for, newer models, recorded dollars.
 
-MMLU-Pro, ZeroEval and RouterBench publish what each model scored on each question. Name any two of their models with
-`--pair`; which there are is said where a name is wrong.
+MMLU-Pro, ZeroEval, RouterBench and Arena-Bench publish what each model scored on each question. Name any two of their
+models with `--pair`; which there are is said where a name is wrong.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from turnout.data.importers.right_or_wrong import MMLUPro, RouterBench, ZeroEval
+from turnout.data.importers.right_or_wrong import ArenaBench, MMLUPro, RouterBench, ZeroEval
 from turnout.data.importers.source import Reading, Source
 from turnout.data.outcomes import Outcomes
 from turnout.errors import DataError
@@ -101,4 +101,16 @@ WINOGRANDE = Benchmark(
     licence="MIT (outcomes)",
     pair=_ROUTERBENCH_PAIR,
     read=lambda folder: outcomes_below(folder, "routerbench_subset", RouterBench(), "routerbench/winogrande"),
+)
+
+ARENA_BENCH = Benchmark(
+    name="arena-bench",
+    title="Arena-Bench",
+    source="Arena-Bench v1 (prompts of Chatbot Arena, a judge's scores of each model's answer)",
+    revision="16 models, where a score is a list of runs their mean",
+    licence="Apache-2.0 (scores), CC-BY-4.0 (prompts)",
+    scale=(1.0, 10.0),
+    units="prompts",
+    pair=ModelPair("gpt-4-1106-preview", "mixtral-8x7b-instruct-v0.1"),
+    read=lambda folder: outcomes_below(folder, "arena_bench_v1", ArenaBench()),
 )
