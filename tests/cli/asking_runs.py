@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from processes import TURNOUT
 from scripted_provider import Provider, Request, answer, plain
 
 CONFIG = """
@@ -63,9 +63,7 @@ def answers_by(make: MakeAnswer, *, after_s: float = 0.0) -> Any:
 async def start(*arguments: object) -> asyncio.subprocess.Process:
     """The command line in a process of its own."""
     return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        "from turnout.cli import main; main()",
+        *TURNOUT,
         *(str(argument) for argument in arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

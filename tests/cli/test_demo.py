@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import TURNOUT, read_until
+from saved_routers import save_random_router
 
-from turnout import Battles, Calibration, ModelPair
+from turnout import ModelPair
 from turnout.demo.local_models import LOCAL_MODELS
 from turnout.errors import UpstreamUnreachableError
 from turnout.model_files import ModelFiles
 from turnout.routers.base import DEFAULT_ROUTER, shipped_routers
-from turnout.routers.baselines import RandomRouter
 
 Run = Callable[..., tuple[int, str, str]]
 PAIR = ModelPair("gpt-4o", "gpt-4o-mini")
@@ -29,10 +30,7 @@ PAIR = ModelPair("gpt-4o", "gpt-4o-mini")
 
 @pytest.fixture
 def router(tmp_path: Path) -> Path:
-    fitted = RandomRouter().fit(Battles.from_columns(["q"], PAIR.strong, PAIR.weak, [1.0], pair=PAIR))
-    rates = fitted.predict_win_rate([str(n) for n in range(100)])
-    fitted.save(tmp_path / "r", calibration=Calibration.from_win_rates(rates, data="numbers").to_json())
-    return tmp_path / "r"
+    return save_random_router(tmp_path / "r", PAIR)
 
 
 @pytest.fixture
@@ -91,18 +89,14 @@ def test_with_the_shipped_router_it_needs_no_argument(run: Run) -> None:
 
 
 def test_it_serves_on_until_it_is_stopped(router: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from turnout.cli import main; main()", "demo", "--serve", "--router", str(router)]
+    command = [*TURNOUT, "demo", "--serve", "--router", str(router)]
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={"TMPDIR": str(temporary)}
     ) as process:
         assert process.stderr is not None
-        said = ""
-        while not (curl := re.search(r"curl -i (\S+) -H '(\S+): (\S+)' -d '(.+)'", said)):
-            line = process.stderr.readline()
-            assert line, said
-            said += line
+        curl, _ = read_until(process.stderr, r"curl -i (\S+) -H '(\S+): (\S+)' -d '(.+)'")
         request = urllib.request.Request(curl[1], curl[4].encode(), {curl[2]: curl[3]})
         with urllib.request.urlopen(request, timeout=10) as answer:
             assert "stand-in" in json.load(answer)["choices"][0]["message"]["content"]

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from ledgers import ENTRY
+from processes import TURNOUT
 
 from turnout import Battles
 from turnout.gateway.database import SqliteDatabase
@@ -98,17 +98,7 @@ def test_export_writes_queries(run: Run, place: Path, tmp_path: Path) -> None:
 
 
 def test_tail_follows(place: Path) -> None:
-    command = [
-        sys.executable,
-        "-u",
-        "-c",
-        "from turnout.cli import main; main()",
-        "logs",
-        "tail",
-        "-n",
-        "1",
-        "--follow",
-    ]
+    command = [*TURNOUT, "logs", "tail", "-n", "1", "--follow"]
     with subprocess.Popen([*command, "--ledger", str(place)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert "dec-3" in process.stdout.readline()

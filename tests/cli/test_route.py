@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from saved_routers import save_random_router
 
-from turnout import Battles, Calibration, ModelPair
-from turnout.routers.baselines import RandomRouter
+from turnout import ModelPair
 
 Run = Callable[..., tuple[int, str, str]]
 PAIR = ModelPair("gpt-4-1106-preview", "mixtral-8x7b-instruct-v0.1")
@@ -14,10 +14,7 @@ PAIR = ModelPair("gpt-4-1106-preview", "mixtral-8x7b-instruct-v0.1")
 
 @pytest.fixture
 def router(tmp_path: Path) -> Path:
-    fitted = RandomRouter().fit(Battles.from_columns(["q"], PAIR.strong, PAIR.weak, [1.0], pair=PAIR))
-    rates = fitted.predict_win_rate([str(n) for n in range(100)])
-    fitted.save(tmp_path / "r", calibration=Calibration.from_win_rates(rates, data="numbers").to_json())
-    return tmp_path / "r"
+    return save_random_router(tmp_path / "r", PAIR)
 
 
 def test_it_prints_the_choice_the_win_rate_and_both_costs(run: Run, router: Path) -> None:

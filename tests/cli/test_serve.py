@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from processes import TURNOUT, read_until
+from saved_routers import save_random_router
 
-from turnout import Battles, Calibration, ModelPair
+from turnout import ModelPair
 from turnout.cli.serve import serve
 from turnout.errors import ConfigError, LedgerError
 from turnout.gateway.reading import read_entries
 from turnout.gateway.server import listen
-from turnout.routers.baselines import RandomRouter
 
 CONFIG = """
 [ledger]
@@ -39,10 +38,7 @@ strong_fraction = 0.5
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    pair = ModelPair("big", "small")
-    router = RandomRouter(seed=1).fit(Battles.from_columns(["q"], "big", "small", [1.0], pair=pair))
-    rates = router.predict_win_rate([f"query {n}" for n in range(100)])
-    router.save(tmp_path / "router", calibration=Calibration.from_win_rates(rates, data="numbers").to_json())
+    save_random_router(tmp_path / "router", ModelPair("big", "small"))
     (tmp_path / "turnout.toml").write_text(CONFIG)
     return tmp_path / "turnout.toml"
 
@@ -75,15 +71,11 @@ def test_a_damaged_router_names_its_route(config: Path, monkeypatch: pytest.Monk
 
 
 def test_the_process_serves_until_it_is_told_to_stop_and_keeps_its_log(config: Path) -> None:
-    command = [sys.executable, "-c", "from turnout.cli import main; main()", "serve", "--config", str(config)]
+    command = [*TURNOUT, "serve", "--config", str(config)]
     environment = {**os.environ, "BIG_KEY": "sk-very-secret"}
     with subprocess.Popen([*command, "--port", "0"], stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stderr is not None
-        said = ""
-        while not (found := re.search(r"at (http://127\.0\.0\.1:\d+/v1)", said)):
-            line = process.stderr.readline()
-            assert line, said
-            said += line
+        found, said = read_until(process.stderr, r"at (http://127\.0\.0\.1:\d+/v1)")
         body = json.dumps({"model": "auto", "messages": [{"role": "user", "content": "hello"}]}).encode()
         request = urllib.request.Request(f"{found[1]}/chat/completions", body)
         with pytest.raises(urllib.error.HTTPError) as caught:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import TURNOUT
 
 from turnout.gateway.reading import read_entries
 
@@ -111,7 +112,7 @@ def config(folder: Path, provider: str, *models: str, server: str = "") -> Path:
 
 @contextmanager
 def serving(path: Path, *options: str) -> Iterator[Served]:
-    command = [sys.executable, "-c", "from turnout.cli import main; main()", "serve", "--config", str(path), *options]
+    command = [*TURNOUT, "serve", "--config", str(path), *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ)) as process:
         try:
             yield Served(process)
@@ -227,7 +228,7 @@ def _alive(pid: int) -> bool:
 def test_a_mistake_that_every_worker_would_make_ends_all(tmp_path: Path, provider: str) -> None:
     path = config(tmp_path, provider, "small", server="workers = 2")
     (tmp_path / "ledger.sqlite3").write_text("this is no database, and far too long to be taken for an empty one" * 20)
-    command = [sys.executable, "-c", "from turnout.cli import main; main()", "serve", "--config", str(path)]
+    command = [*TURNOUT, "serve", "--config", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2, done.stderr
     assert "ledger.sqlite3" in done.stderr
