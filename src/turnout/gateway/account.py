@@ -44,6 +44,10 @@ class Account:
     """What went wrong after the decision, as a code."""
     fell_back: str | None = field(default=None, init=False)
     """Which models failed before this one, and how, as text."""
+    address: str = field(default="", init=False)
+    """Which of the model's addresses answers."""
+    response_id: str | None = field(default=None, init=False)
+    """What a follow-up may call the answer by, where the client's protocol has that."""
     tries: int = field(default=0, init=False)
     """Calls that were made for it."""
     usage: Usage | None = field(default=None, init=False)

@@ -55,11 +55,12 @@ from turnout.gateway.protocols.error_shapes import anthropic_body, openai_body
 from turnout.gateway.protocols.openai_chat import OPENAI_CHAT
 from turnout.gateway.protocols.openai_embeddings import OPENAI_EMBEDDINGS
 from turnout.gateway.protocols.openai_responses import OPENAI_RESPONSES
-from turnout.gateway.recording import LedgerRecorder, Recorder, SessionRecorder, SideCounter
+from turnout.gateway.recording import LedgerRecorder, Recorder, ResponseRecorder, SessionRecorder, SideCounter
 from turnout.gateway.request_log import RequestLog
 from turnout.gateway.request_metrics import RequestMetrics, watch_gateway
 from turnout.gateway.routes import Routes, load_routes
 from turnout.gateway.sessions import Sessions
+from turnout.gateway.stored_responses import StoredResponses
 from turnout.gateway.tracing import Tracing
 from turnout.gateway.upstream_metrics import watch_upstreams
 from turnout.routers.base import Router
@@ -145,8 +146,15 @@ class Gateway:
             self._of_workers = MetricsOfWorkers(self.metrics, Path(folder))
         watch_gateway(self.metrics, self.counters, ledger, lambda: self._under_way)
         watch_upstreams(self.metrics, lambda: self.routes)
-        self.sessions = Sessions(LedgerCalls(ledger.database) if ledger else None, shared=config.is_shared)
-        recorders: list[Recorder] = [SideCounter(self.counters), RequestLog(), SessionRecorder(self.sessions)]
+        memory = LedgerCalls(ledger.database) if ledger else None
+        self.sessions = Sessions(memory, shared=config.is_shared)
+        self.stored_responses = StoredResponses(memory, shared=config.is_shared)
+        recorders: list[Recorder] = [
+            SideCounter(self.counters),
+            RequestLog(),
+            SessionRecorder(self.sessions),
+            ResponseRecorder(self.stored_responses),
+        ]
         if ledger is not None:
             recorders.append(LedgerRecorder(ledger))
         if config.observe.metrics:
@@ -205,7 +213,7 @@ class Gateway:
         pipeline = Pipeline(
             routes,
             access=self.access,
-            chooser=Chooser(self.counters, self.sessions),
+            chooser=Chooser(self.counters, self.sessions, self.stored_responses, routes.models),
             upstream=upstream,
             recorders=self._recorders,
             counters=self.counters,
@@ -289,6 +297,7 @@ class Gateway:
         await self._pool.aclose()
         self.routes.close()
         await self.sessions.aclose()
+        await self.stored_responses.aclose()
         if self._started:
             await self.access.aclose()
         if self._calls is not None:

@@ -117,18 +117,21 @@ class Balancer:
         """How many calls stand in line."""
         return len(self._line)
 
-    async def take(self, avoid: Sequence[Address] = (), *, session: str | None = None) -> Place:
+    async def take(
+        self, avoid: Sequence[Address] = (), *, session: str | None = None, address: str | None = None
+    ) -> Place:
         """A place for a call.
 
         Args:
             avoid: addresses that are taken only if there is no other.
             session: the conversation, which is kept at one address.
+            address: the name of the one to take if it has a place, for what only it knows.
 
         Raises:
             UpstreamUnavailableError: the breakers of all addresses are open, or none had a place in time.
         """
-        if not self._line and (address := self._free(avoid, session)) is not None:
-            return self._place(address)
+        if not self._line and (free := self._free(avoid, session, address)) is not None:
+            return self._place(free)
         if not any(address.breaker.allows() for address in self.addresses):
             raise self._all_open()
         if len(self._line) >= self._max_waiting:
@@ -150,7 +153,7 @@ class Balancer:
         """Prefer others for so long."""
         address.rests_until = max(address.rests_until, self._clock() + min(seconds, LONGEST_REST_S))
 
-    def _free(self, avoid: Sequence[Address], session: str | None = None) -> Address | None:
+    def _free(self, avoid: Sequence[Address], session: str | None = None, wanted: str | None = None) -> Address | None:
         """The best address that has a place."""
         if len(self.addresses) == 1:
             (only,) = self.addresses
@@ -166,6 +169,7 @@ class Balancer:
             free,
             key=lambda address: (
                 address in avoid,
+                wanted is not None and address.name != wanted,
                 address.rests_until > now,
                 address.under_way / address.weight - (PULL if address is own else 0.0),
                 max(address.turn, self._turn),

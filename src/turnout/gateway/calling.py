@@ -133,9 +133,10 @@ class Calls:
         tried: list[Address] = []
         name = account.choice.session
         session = name.id if name is not None and len(model.balancer.addresses) > 1 else None
+        at = account.choice.address if model is account.choice.model else None
         while True:
             try:
-                self._place = place = await model.balancer.take(tried, session=session)
+                self._place = place = await model.balancer.take(tried, session=session, address=at)
             except UpstreamUnavailableError:
                 self._upstream.counters.unavailable += 1
                 raise
@@ -186,6 +187,7 @@ class Calls:
             await self._leave(None, None, None)
             raise
         self._call = call
+        account.address = place.address.name
         if answer.status in BROKEN:
             self._failed(place)
         else:
@@ -208,7 +210,7 @@ class Calls:
         needs: Needs | None = None
         for name in (*choice.model.config.fallbacks, *choice.fallbacks):
             model = self._upstream.models[name]
-            if name in seen:
+            if name in seen or (choice.held_by and name not in choice.held_by):
                 continue
             seen.add(name)
             needs = needs or Needs(account.request, choice.query)

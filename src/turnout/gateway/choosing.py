@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from turnout.gateway.asgi import Header, Scope
@@ -18,11 +19,13 @@ from turnout.gateway.protocols.base import ModelRequest
 from turnout.gateway.routes import ServedRoute, UpstreamModel
 from turnout.gateway.session_name import SessionName
 from turnout.gateway.sessions import Sessions
-from turnout.gateway.stickiness import TOOL_LOOP, has_begun, reason_to_stay
+from turnout.gateway.stickiness import TOOL_LOOP, has_begun, in_tool_loop, reason_to_stay
+from turnout.gateway.stored_responses import StoredResponse, StoredResponses, followed, key_of, share_a_store
 from turnout.policy import Decision, Side, new_decision_id
 from turnout.query import NO_TEXT, query_by, query_of, texts_to_score, weighted_mean
 
 ROUTER_FAILED = "router failed"
+HOLDS_EARLIER = "holds the earlier response"
 ASKED_BY_NAME = "asked for by name"
 
 _NAN = float("nan")
@@ -50,6 +53,10 @@ class Choice:
     """The conversation, where it may stay with a model."""
     by_exception: bool = False
     """Whether something else than the win rate decided, which the conversation's next request may not show."""
+    held_by: frozenset[str] = frozenset()
+    """The only models that hold what the request follows up on; empty where any will do."""
+    address: str | None = None
+    """Which of the model's addresses does."""
 
     def headers(self, answering: UpstreamModel) -> list[Header]:
         """The answer's headers that say who answers, what was decided, and why."""
@@ -69,9 +76,24 @@ class Choice:
 class Chooser:
     """Asks the route's router and its policy. A router that fails or is too slow costs a request only money."""
 
-    def __init__(self, counters: Counters, sessions: Sessions | None = None) -> None:
+    def __init__(
+        self,
+        counters: Counters,
+        sessions: Sessions | None = None,
+        stored: StoredResponses | None = None,
+        models: Mapping[str, UpstreamModel] | None = None,
+    ) -> None:
+        """
+        Args:
+            counters: of what happens on the way.
+            sessions: who has which conversation.
+            stored: who has which response.
+            models: all there are, since a route's fallback may have one.
+        """
         self._counters = counters
         self._sessions = sessions
+        self._stored = stored
+        self._models = models or {}
 
     async def choose(
         self, target: ServedRoute | UpstreamModel, request: ModelRequest, scope: Scope, caller: Caller = ANYONE
@@ -80,22 +102,32 @@ class Chooser:
 
         A model that is asked for by its own name gets what it is asked: its provider will say what it thinks of that.
         """
+        earlier = await self._earlier(request)
         if isinstance(target, UpstreamModel):
             query = query_of(request.turns())
-            return Choice(new_decision_id(), target, request.model, ASKED_BY_NAME, query)
+            at = earlier.address if earlier is not None and earlier.model == target.name else None
+            return Choice(new_decision_id(), target, request.model, ASKED_BY_NAME, query, address=at)
         query = query_by(target.config.query, request.turns(), strip=target.config.strip_boilerplate)
         session = None
         if self._sessions is not None and target.config.sticky:
             session = SessionName(request, scope, caller)
+        held_by = frozenset[str]() if earlier is None else self._held_by(target, earlier)
+        if earlier is not None and held_by:
+            free = {target.strong.name, target.weak.name} <= held_by and query and not in_tool_loop(request.body)
+            if not free:
+                return self._with_holder(target, request, query, session, earlier, held_by)
         decision = self._only_one_can(target, Needs(request, query))
         by_exception = decision is not None
         if decision is None:
             decision = await self._decide(target, query, request)
             by_exception = decision.reason == ROUTER_FAILED
-            if session is not None and decision.side == "weak" and has_begun(request):
+            if session is not None and decision.side == "weak" and (earlier or has_begun(request)):
                 stays = await self._stays(target, request, session, decision)
                 by_exception = stays is not None
                 decision = stays or decision
+        if followed(request.body) is not None and not held_by:
+            unknown = "unknown here" if earlier is None else f"with '{earlier.model}', which is not of this route"
+            decision = replace(decision, reason=f"{decision.reason}; the earlier response is {unknown}")
         model = target.strong if decision.side == "strong" else target.weak
         return Choice(
             decision.id,
@@ -109,6 +141,59 @@ class Chooser:
             target.config.fallbacks,
             session,
             by_exception,
+            held_by,
+        )
+
+    async def _earlier(self, request: ModelRequest) -> StoredResponse | None:
+        """Where the response is that the request follows up on, if it does and that is known."""
+        id = followed(request.body)
+        if id is None or self._stored is None:
+            return None
+        return await self._stored.find_soon(key_of(id))
+
+    def _held_by(self, target: ServedRoute, earlier: StoredResponse) -> frozenset[str]:
+        """The models of a route that hold a response: the one that gave it, and those with the same store."""
+        pair = (target.strong, target.weak)
+        fallbacks = {*target.config.fallbacks, *(name for model in pair for name in model.config.fallbacks)}
+        holder = self._models.get(earlier.model)
+        if holder is None or earlier.model not in {*fallbacks, *(model.name for model in pair)}:
+            return frozenset()
+        sharing = (model.name for model in pair if share_a_store(model.config, holder.config))
+        return frozenset((holder.name, *sharing))
+
+    def _with_holder(
+        self,
+        target: ServedRoute,
+        request: ModelRequest,
+        query: str,
+        session: SessionName | None,
+        earlier: StoredResponse,
+        held_by: frozenset[str],
+    ) -> Choice:
+        """The model that gave the earlier response, or the one of the pair that can get at it."""
+        able = [model for model in (target.strong, target.weak) if model.name in held_by]
+        model = next((model for model in able if model.name == earlier.model), None)
+        if model is None:
+            model = able[0] if able else self._models[earlier.model]
+        decision = None
+        if able:
+            side: Side = "strong" if model is target.strong else "weak"
+            policy = target.policy
+            decision = Decision(model.name, side, _NAN, policy.threshold, HOLDS_EARLIER, policy.route)
+        return Choice(
+            decision.id if decision else new_decision_id(),
+            model,
+            request.model,
+            HOLDS_EARLIER,
+            query,
+            decision,
+            target.strong,
+            target.weak,
+            target.config.fallbacks,
+            session,
+            by_exception=True,
+            held_by=held_by,
+            address=earlier.address if model.name == earlier.model else None,
         )
 
     def _only_one_can(self, target: ServedRoute, needs: Needs) -> Decision | None:

@@ -183,6 +183,8 @@ def _weak_can(account: Account) -> bool:
     weak = account.choice.weak
     if weak is None or weak is account.choice.model:
         return weak is not None
+    if account.choice.held_by and weak.name not in account.choice.held_by:
+        return False
     return Needs(account.request, account.choice.query).unmet_by(weak.config) is None
 
 

@@ -12,6 +12,7 @@ from turnout.gateway.asgi import JSON_TYPE, ClientWatch, Header, Send, send_whol
 from turnout.gateway.errors import RequestError
 from turnout.gateway.protocols.base import Bridge, StreamReader
 from turnout.gateway.provider import ProviderAnswer
+from turnout.gateway.stored_responses import response_id
 
 _PASSED_BACK = frozenset({"request-id", "retry-after", "retry-after-ms", "x-request-id", "x-should-retry"})
 _PASSED_BACK_PREFIXES = ("x-ratelimit-", "openai-", "anthropic-ratelimit-")
@@ -29,6 +30,7 @@ class Passing:
         self._send = send
         self._started = False
         self._ended = False
+        self._has_ids = account.request.protocol.name == "responses"
 
     async def answer(self, answer: ProviderAnswer, watch: ClientWatch) -> None:
         """Pass on an answer that has begun."""
@@ -67,6 +69,8 @@ class Passing:
         content = await answer.read()
         account.answered = time.perf_counter()
         content, account.usage = bridge.whole(content, account.request)
+        if self._has_ids:
+            account.response_id = response_id(content)
         watch.end()
         await self._send_whole(200, answer, content)
 
@@ -128,6 +132,8 @@ class Passing:
             watch.end()
             self._ended = True
             self._account.answered = time.perf_counter()
+        if self._has_ids and self._account.response_id is None:
+            self._account.response_id = response_id(piece)
         await self._send({"type": "http.response.body", "body": piece, "more_body": not reader.done})
 
     async def _start_stream(self, answer: ProviderAnswer) -> None:

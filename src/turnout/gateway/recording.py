@@ -9,6 +9,7 @@ from turnout.gateway.counters import Counters
 from turnout.gateway.ledger import Entry, Ledger
 from turnout.gateway.sessions import Session, Sessions
 from turnout.gateway.stickiness import in_tool_loop
+from turnout.gateway.stored_responses import StoredResponse, StoredResponses, conversation_id, key_of
 
 
 class Recorder(Protocol):
@@ -73,6 +74,23 @@ class LedgerRecorder:
                 cost_usd_if_strong=account.cost_usd_if_strong(),
             )
         )
+
+
+class ResponseRecorder:
+    """Notes who holds a response, and the conversation that it belongs to, for what follows up on it; a recorder."""
+
+    def __init__(self, stored: StoredResponses) -> None:
+        self._stored = stored
+
+    def record(self, account: Account) -> None:
+        """Note it, unless the client wants it kept nowhere."""
+        body = account.request.body
+        if account.response_id is None or account.status != 200 or body.get("store") is False:
+            return
+        place = StoredResponse(account.model.name, self._stored.clock(), account.address)
+        for id in (account.response_id, conversation_id(body)):
+            if id is not None:
+                self._stored.keep(key_of(id), place)
 
 
 class SessionRecorder:

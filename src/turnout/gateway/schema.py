@@ -127,6 +127,21 @@ def add_pace_of_sessions(connection: Connection, database: Database) -> None:
     connection.execute("ALTER TABLE sessions ADD COLUMN pace_s DOUBLE PRECISION NOT NULL DEFAULT 0")
 
 
+def create_stored_responses(connection: Connection, database: Database) -> None:
+    """Which model holds a stored response: see `turnout.gateway.stored_responses.StoredResponse`."""
+    connection.execute(
+        """
+        CREATE TABLE stored_responses (
+            id TEXT PRIMARY KEY,
+            model TEXT NOT NULL,
+            time DOUBLE PRECISION NOT NULL,
+            address TEXT NOT NULL
+        )
+        """
+    )
+    connection.execute("CREATE INDEX stored_responses_by_time ON stored_responses (time)")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     create_decisions,
     create_feedback,
@@ -134,6 +149,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     create_leases,
     create_sessions,
     add_pace_of_sessions,
+    create_stored_responses,
 )
 """In order. Which ones a ledger has seen stands in its table `migrations`, by their names."""
 
