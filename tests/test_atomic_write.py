@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from turnout.atomic_write import write_atomically, write_folder_atomically
+from turnout.atomic_write import check_writable_file, write_atomically, write_folder_atomically
 from turnout.errors import NotWritableError
 
 
@@ -32,6 +32,17 @@ def test_a_file_gets_the_permissions_that_open_gives(tmp_path: Path) -> None:
     with write_atomically(tmp_path / "atomic"):
         pass
     assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("name", ["folder", "file/below.txt", "file/far/below.txt"])
+def test_what_cannot_be_written_is_told_beforehand(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("old")
+    with pytest.raises(NotWritableError):
+        check_writable_file(tmp_path / name)
+    check_writable_file(tmp_path / "file")
+    check_writable_file(tmp_path / "new" / "file")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
 def test_a_folder_replaces_another_whole(tmp_path: Path) -> None:

@@ -21,8 +21,7 @@ def write_atomically(path: str | Path, mode: str = "wb") -> Iterator[IO[bytes]]:
         NotWritableError: there is no room, no permission, or something that is not a file has this name.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():  # a device would be replaced by a file
-        raise NotWritableError(path, "it is a folder" if path.is_dir() else "it is not a file")
+    check_writable_file(path)
     with _naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
@@ -65,16 +64,32 @@ def write_folder_atomically(folder: str | Path) -> Iterator[Path]:
             raise
 
 
+def check_writable_file(path: str | Path) -> None:
+    """Raise NotWritableError if it can be told beforehand that the file cannot be written; it makes nothing.
+
+    Ask before money or hours are spent on what is to be in it. A file that is there will be replaced.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():  # a device would be replaced by a file
+        raise NotWritableError(path, "it is a folder" if path.is_dir() else "it is not a file")
+    _check_nearest_folder(path)
+
+
 def check_writable_folder(folder: str | Path) -> None:
     """Raise NotWritableError if it can be told beforehand that the folder cannot be written; it makes nothing."""
     folder = Path(folder).absolute()
     if folder.exists() and not folder.is_dir():
         raise NotWritableError(folder, "it is not a folder")
-    nearest = next(parent for parent in folder.parents if parent.exists())
+    _check_nearest_folder(folder)
+
+
+def _check_nearest_folder(path: Path) -> None:
+    """What it is to be in, or the folder in which that would be made."""
+    nearest = next(parent for parent in path.absolute().parents if parent.exists())
     if not nearest.is_dir():
-        raise NotWritableError(folder, f"{nearest} is not a folder")
+        raise NotWritableError(path, f"{nearest} is not a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise NotWritableError(folder, f"{nearest} does not permit it")
+        raise NotWritableError(path, f"{nearest} does not permit it")
 
 
 @contextmanager

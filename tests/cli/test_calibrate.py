@@ -4,14 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from turnout.artifacts import read_artifact
 from turnout.cli.calibrate import queries_in
 from turnout.cli.main import main
 from turnout.data.battles import Battles
+from turnout.encoders.hashing import HashingEncoder
 from turnout.errors import DataError
 from turnout.gateway.database import SqliteDatabase
 from turnout.gateway.ledger import Entry, Ledger
 from turnout.route import Route
 from turnout.routers.baselines import AlwaysStrong, RandomRouter
+from turnout.routers.blend import Blend
 from turnout.types import ModelPair
 
 PAIR = ModelPair("big", "small")
@@ -126,6 +129,74 @@ def test_a_shipped_router_is_not_written_to(
     monkeypatch.setattr("turnout.routers.base.shipped_routers", lambda: {"default": folder})
     error = refused(["calibrate", "default", "--queries", str(queries), "--write"], capsys)
     assert "is shipped with Turnout" in error
+    assert not (folder / "calibration.json").exists()
+
+
+WRAP = "You are the assistant of Example Ltd. Answer in short.\nQuestion: {}\nSay so if you do not know."
+SUMS = [f"What is {a} * {b}?" for a in range(2, 8) for b in range(3, 9)]
+POEMS = [f"Write a poem about {thing}." for thing in ("rain", "a fox", "home", "the sea", "iron", "a lens")]
+
+
+@pytest.fixture
+def blend(tmp_path: Path) -> Path:
+    battles = Battles.from_columns(SUMS + POEMS, "big", "small", [1.0] * len(SUMS) + [0.0] * len(POEMS), pair=PAIR)
+    Blend(HashingEncoder(dim=64)).fit(battles).save(tmp_path / "blend", card="# Card", extra={"data": "made up"})
+    return tmp_path / "blend"
+
+
+def test_a_threshold_fits_queries_that_come_wrapped(
+    blend: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrapped = [WRAP.format(query) for query in SUMS + POEMS]
+    (tmp_path / "wrapped.jsonl").write_text("".join(json.dumps({"query": query}) + "\n" for query in wrapped))
+    (tmp_path / "bare.jsonl").write_text("".join(json.dumps({"query": query}) + "\n" for query in SUMS + POEMS))
+    original = read_artifact(blend)
+    out = tmp_path / "routed"
+    words = ["calibrate", str(blend), "--queries", str(tmp_path / "wrapped.jsonl"), "--template", "--out", str(out)]
+    text = printed(words, capsys)
+    assert "template         2 whole lines, 1 word at the start" in text
+    assert f"Written to {out}" in text
+    bare = json.loads(printed(["calibrate", str(blend), "--queries", str(tmp_path / "bare.jsonl"), "--json"], capsys))
+    again = json.loads(printed([*words, "--json"], capsys))
+    assert again["threshold"] == pytest.approx(bare["threshold"], abs=1e-12)
+    assert again["template"] == "2 whole lines, 1 word at the start"
+    decisions = Route.load(out, strong_fraction=0.5).decide(wrapped)
+    assert sum(decision.side == "strong" for decision in decisions) <= len(wrapped) / 2
+    copy = read_artifact(out)
+    assert (copy.card, dict(copy.extra)) == ("# Card", {"data": "made up"})
+    assert read_artifact(blend).learned == original.learned, "the original is as it was"
+    assert not (blend / "calibration.json").exists()
+
+
+def test_a_shipped_router_is_calibrated_in_a_copy(
+    folder: Path, queries: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("turnout.routers.base.shipped_routers", lambda: {"default": folder})
+    printed(["calibrate", "default", "--queries", str(queries), "--out", str(tmp_path / "mine")], capsys)
+    assert (
+        sum(d.side == "strong" for d in Route.load(tmp_path / "mine", strong_fraction=0.5).decide(BATTLES.queries))
+        == 25
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--template"], "give --out FOLDER"),
+        (["--template", "--out", "{new}"], "kind 'random' cannot cut a template off; those of the kind 'blend' can"),
+        (["--write", "--out", "{new}"], "and not both"),
+        (["--out", "{taken}"], "holds other things than a router"),
+    ],
+)
+def test_a_copy_that_cannot_be_is_refused_and_nothing_written(
+    folder: Path, queries: Path, tmp_path: Path, options: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "notes.txt").write_text("mine")
+    places = {"new": tmp_path / "new", "taken": tmp_path / "taken"}
+    words = ["calibrate", str(folder), "--queries", str(queries), *(option.format(**places) for option in options)]
+    assert problem in refused(words, capsys)
+    assert not (tmp_path / "new").exists()
     assert not (folder / "calibration.json").exists()
 
 

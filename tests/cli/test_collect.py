@@ -43,6 +43,18 @@ def command(provider: Provider, tmp_path: Path) -> list[object]:
     ]  # fmt: skip
 
 
+async def test_a_place_that_cannot_be_written_is_told_before_anything_is_asked(
+    provider: Provider, command: list[object], tmp_path: Path, run: Run
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    for out, problem in ((tmp_path / "taken" / "outcomes.jsonl", "is not a folder"), (tmp_path, "it is a folder")):
+        code, _, err = await asyncio.to_thread(run, *command, "--out", out)
+        assert code == 2
+        assert problem in err
+    assert provider.requests == []
+    assert not list(tmp_path.glob("*.replies.jsonl"))
+
+
 async def test_questions_become_outcomes_with_cost_and_tokens(
     provider: Provider, command: list[object], tmp_path: Path, run: Run
 ) -> None:

@@ -38,6 +38,7 @@ def adapt(
 
     What ROUTER knows is kept only if your queries show that it helps, so this is as good as training from nothing.
     """
+    from turnout.artifacts import check_replaceable
     from turnout.cli.calibrate import queries_in
     from turnout.cli.train import read_training_data
     from turnout.routers.base import Router
@@ -46,6 +47,7 @@ def adapt(
 
     if not (outcomes_paths or battles_paths):
         raise InvalidValueError("There is nothing to learn from: give --outcomes or --battles.")
+    check_replaceable(out)
     start = Router.load(router_name)
     if not isinstance(start, Blend):
         raise InvalidValueError(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,9 @@ from turnout.data.jsonl import damage_named, open_bytes, read_jsonl
 from turnout.errors import DataError, EmptyDataError, InvalidValueError
 from turnout.query import query_of
 from turnout.types import JSON
+
+if TYPE_CHECKING:
+    from turnout.routers.base import Router
 
 FILE = click.Path(path_type=Path)
 
@@ -32,6 +36,12 @@ FILE = click.Path(path_type=Path)
     help="The largest share of queries to send to the strong model, from 0 to 1.",
 )
 @click.option("--write", is_flag=True, help="Keep the calibration in the router's folder, for any fraction later.")
+@click.option(
+    "--out", type=FILE, help="Keep it in a copy of the router, in this folder; one that is there is replaced."
+)
+@click.option(
+    "--template", is_flag=True, help="Have the copy cut off what these queries come wrapped in (a prompt, examples)."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def calibrate(
     router: str,
@@ -40,6 +50,8 @@ def calibrate(
     ledger_place: str | None,
     strong_fraction: float,
     write: bool,
+    out: Path | None,
+    template: bool,
     as_json: bool,
 ) -> None:
     """Print the threshold at which ROUTER sends at most a share of the queries to strong.
@@ -47,30 +59,42 @@ def calibrate(
     ROUTER is a folder or a shipped router's name. A threshold holds for this router only, and for queries like those
     it was read off.
     """
-    from turnout.artifacts import write_calibration
+    from turnout.artifacts import check_replaceable, read_artifact, write_calibration
     from turnout.calibration import Calibration, check_strong_fraction
-    from turnout.routers.base import Router, router_folder, shipped_routers
+    from turnout.routers.base import restore, router_folder, shipped_routers
 
     check_strong_fraction(strong_fraction)
     if write and router in shipped_routers():
         raise InvalidValueError(
-            f"'{router}' is shipped with Turnout, so that its folder is not yours to write to. Copy the folder "
-            f"{router_folder(router)} and calibrate the copy."
+            f"'{router}' is shipped with Turnout, so that its folder is not yours to write to. Give --out FOLDER "
+            "instead of --write: that keeps the calibration in a copy."
         )
+    if write and out is not None:
+        raise InvalidValueError("Give --write, for ROUTER's own folder, or --out, for a copy, and not both.")
+    if template and out is None:
+        raise InvalidValueError(
+            "--template makes another router, which needs a folder: give --out FOLDER. A threshold of its own would "
+            "not fit ROUTER."
+        )
+    if out is not None:
+        check_replaceable(out)
+    artifact = read_artifact(router_folder(router))
     queries, source = read_queries(queries_path, battles_path, ledger_place)
     if not queries:
         raise EmptyDataError("holds no query to calibrate on.", path=source)
-    loaded = Router.load(router)
+    loaded = restore(artifact)
+    cut_off = ""
+    if template:
+        loaded, cut_off = _for_route(loaded, queries)
     calibration = Calibration.from_win_rates(loaded.predict_win_rate(queries), data=source.name)
     point = calibration.operating_point(strong_fraction)
     if write:
         write_calibration(router_folder(router), calibration.to_json())
+    if out is not None:
+        loaded.save(out, card=artifact.card, calibration=calibration.to_json(), extra=artifact.extra)
     if as_json:
-        click.echo(
-            json.dumps(
-                {**asdict(point), "lowest_win_rate": calibration.lowest, "highest_win_rate": calibration.highest}
-            )
-        )
+        shown = {**asdict(point), "lowest_win_rate": calibration.lowest, "highest_win_rate": calibration.highest}
+        click.echo(json.dumps({**shown, **({"template": cut_off} if template else {})}))
         return
     click.echo(f"threshold        {point.threshold!r}")
     click.echo(f"strong fraction  {point.strong_fraction:.4f}, at most {strong_fraction:g} was wished for")
@@ -78,8 +102,26 @@ def calibrate(
     click.echo(f"win rates        {calibration.lowest:.4f} to {calibration.highest:.4f}")
     if calibration.is_constant:
         click.echo("All win rates are the same: only a strong fraction of 0 or 1 can be reached.")
-    if write:
-        click.echo(f"Written to {router_folder(router)}.")
+    if template:
+        click.echo(f"template         {cut_off or 'none: these queries share too little'}")
+    if write or out is not None:
+        click.echo(f"Written to {out or router_folder(router)}.")
+
+
+def _for_route(router: Router, queries: list[str]) -> tuple[Router, str]:
+    """The router that reads these queries without their template, and what that is, in words."""
+    from turnout.routers.base import LearnsTemplates
+    from turnout.routers.features.templates import Template
+
+    if not isinstance(router, LearnsTemplates):
+        raise InvalidValueError(
+            f"A router of the kind '{router.name}' cannot cut a template off; those of the kind 'blend' can."
+        )
+    before = len(router.templates_)
+    wrapped = router.for_route(queries)
+    assert isinstance(wrapped, LearnsTemplates)
+    learned = [Template.from_json(described) for described in wrapped.templates_[before:]]
+    return wrapped, "; ".join(map(str, learned))
 
 
 def read_queries(queries: Path | None, battles: Path | None, ledger: str | None) -> tuple[list[str], Path]:

@@ -42,6 +42,7 @@ def collect(
     Every answer is kept in the replies file as it comes. A run that was killed, or ended at its budget, goes on with
     the same command and asks only what is missing.
     """
+    from turnout.atomic_write import check_writable_file
     from turnout.cli.asking import ask_with_bar, described, dry_run_text, failures, load_models
     from turnout.data.golden import check_key, grade_answers
     from turnout.data.grading import load_grader
@@ -49,6 +50,7 @@ def collect(
     from turnout.data.replies import Replies
     from turnout.evaluation import collect as collecting
 
+    check_writable_file(out)  # now, not when the answers are paid for
     told = AskingOptions(**options)
     chosen, settings = load_models(told, models)
     names = [model.name for model in chosen]

@@ -111,12 +111,14 @@ def judge(
     Verdicts that contradict each other are a tie. What cannot be read, even when asked again, is unjudged: it is
     counted and kept in a file beside OUT. Every reply is kept as it comes, and the same command goes on after a kill.
     """
+    from turnout.atomic_write import check_writable_file
     from turnout.cli.asking import ask_with_bar, described, dry_run_text, failures, load_models
     from turnout.data.agreement import agreement
     from turnout.data.battles import Battles
     from turnout.data.judge import Judge, Judgements
     from turnout.data.replies import Replies
 
+    check_writable_file(out)  # now, not when the replies are paid for
     told = AskingOptions(**options)
     pair = ModelPair.parse(pair_text)
     if strangers := set(generate) - {pair.strong, pair.weak}:

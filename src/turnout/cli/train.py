@@ -66,6 +66,7 @@ def train(
     A part of the queries is held out: the router is measured and calibrated on them, and both are kept in its folder.
     """
     from turnout.artifacts import check_replaceable
+    from turnout.atomic_write import check_writable_folder
     from turnout.training import for_training, takes_argument
     from turnout.training import train as fit_and_measure
 
@@ -87,6 +88,7 @@ def train(
         if checkpoints is not None:
             if not takes_argument(router, "checkpoint_folder"):
                 raise InvalidValueError(f"'{router_name}' trains in one go and keeps no checkpoints.")
+            check_writable_folder(checkpoints)
             arguments["checkpoint_folder"] = checkpoints
         trained = fit_and_measure(
             router,

@@ -238,6 +238,18 @@ class RemembersQueries(Protocol):
         ...
 
 
+@runtime_checkable
+class LearnsTemplates(Protocol):
+    """A router that can cut off what a route's queries come wrapped in: a system prompt, examples."""
+
+    templates_: list[dict[str, JSON]]
+    """What it cuts off, in order."""
+
+    def for_route(self, queries: Sequence[str]) -> Router:
+        """The same router, which also cuts off what most of these queries share; nothing new if that is nothing."""
+        ...
+
+
 class Estimates(Protocol):
     """Win rates, and how far each can be trusted."""
 

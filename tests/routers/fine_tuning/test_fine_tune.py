@@ -63,6 +63,21 @@ def test_a_damaged_checkpoint_is_named(tiny_bert, easy_battles, tmp_path, name):
         router.fit(easy_battles, checkpoint_folder=tmp_path / "run")
 
 
+@pytest.mark.parametrize("files", [{"notes.txt": "mine"}, {"state.json": "[1]"}, {"state.json": '{"mine": 1}'}])
+def test_a_folder_of_someone_elses_is_left_as_it_is(tiny_bert, easy_battles, tmp_path, files):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ArtifactError, match="Name another folder") as caught:
+        small(tiny_bert, n_steps=4).fit(easy_battles, checkpoint_folder=tmp_path)
+    assert "elete" not in str(caught.value)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == files
+
+
+def test_an_empty_folder_is_begun_in(tiny_bert, easy_battles, tmp_path):
+    small(tiny_bert, n_steps=4).fit(easy_battles, checkpoint_folder=tmp_path)
+    assert (tmp_path / "state.json").exists()
+
+
 def test_it_stops_early_and_keeps_the_best_step(tiny_bert, easy_battles):
     random = np.random.default_rng(0)
     noise = type(easy_battles).from_columns(  # nothing to learn: the validation loss only gets worse

@@ -80,6 +80,19 @@ class Template:
     def __bool__(self) -> bool:
         return bool(self.lines or self.start or self.end)
 
+    def __str__(self) -> str:
+        """How much of a query it is.
+
+        >>> str(Template(frozenset({"You are a friendly assistant."}), start=("Please",)))
+        '1 whole line, 1 word at the start'
+        """
+        parts = (
+            (len(self.lines), "whole line", ""),
+            (len(self.start), "word", " at the start"),
+            (len(self.end), "word", " at the end"),
+        )
+        return ", ".join(f"{n} {noun}{'s' * (n > 1)}{where}" for n, noun, where in parts if n)
+
     def to_json(self) -> dict[str, JSON]:
         """As a JSON object."""
         return {"lines": sorted(self.lines), "start": list(self.start), "end": list(self.end)}

@@ -10,7 +10,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from turnout.atomic_write import write_folder_atomically
+from turnout.atomic_write import check_writable_folder, write_folder_atomically
 from turnout.errors import ArtifactError
 from turnout.routers.fine_tuning.torch_extra import torch
 
@@ -76,19 +76,27 @@ class TrainingCheckpoint:
             save_file({name: t.contiguous() for name, t in tensors.items()}, place / _TENSORS_FILE)
 
     def restore(self, state: TrainingState) -> None:
-        """Bring the state to what was saved; an absent folder changes nothing.
+        """Bring the state to what was saved; an absent or an empty folder changes nothing.
 
         Raises:
-            ArtifactError: the folder is damaged, or belongs to another run.
+            ArtifactError: the folder holds something else, is damaged, or belongs to another run.
+            NotWritableError: it is a file.
         """
-        if not self.folder.exists():
+        check_writable_folder(self.folder)
+        if not self.folder.exists() or not any(self.folder.iterdir()):
             return
+        if not (self.folder / _STATE_FILE).exists():
+            found = sorted(path.name for path in self.folder.iterdir())
+            raise ArtifactError(
+                f"{self.folder} is no checkpoint of a training: it holds {', '.join(found[:3])}"
+                f"{' …' if len(found) > 3 else ''}, and would be replaced. Name another folder."
+            )
         try:
             values = json.loads((self.folder / _STATE_FILE).read_text(encoding="utf-8"))
             if values["run"] != self.run:
                 raise ArtifactError(
-                    f"The checkpoint {self.folder} belongs to a run with other settings or other battles. "
-                    "Name another folder, or delete it to start anew."
+                    f"The checkpoint {self.folder} belongs to a run with other settings or other battles. Give those "
+                    "to go on with it, or name another folder."
                 )
             tensors = load_file(self.folder / _TENSORS_FILE)
             _copy_into(state.parameters, _under(tensors, "parameter/"))
@@ -102,9 +110,9 @@ class TrainingCheckpoint:
             state.step, state.curve, state.n_worse = values["step"], values["curve"], values["n_worse"]
             state.best_loss = math.inf if values["best_loss"] is None else values["best_loss"]
             state.stopped = values["stopped"]
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise ArtifactError(
-                f"The checkpoint {self.folder} is damaged ({error}). Delete it to start anew."
+                f"The checkpoint {self.folder} is damaged, or another program's ({error}). Name another folder."
             ) from error
 
 
