@@ -59,6 +59,7 @@ FAULTS = {
     "FitsItsSettings": f"{FIT}the setting prior was 0.5 and is 0.[0-9]+ after fit",
     "SortsTheBattles": f"{FIT}fit changed the battles' queries",
     "ClipsTheWeights": f"{FIT}fit changed the battles' weight",
+    "TakesOneText": "one text is refused.*expected InvalidValueError, but nothing was raised",
     "GivesPerCent": "odd queries do not crash it: .*a win rate is 50.0",
     "GivesNaN": "odd queries do not crash it: an empty text .*a win rate is nan",
     "GivesAColumn": r"odd queries do not crash it: .*1 queries got an array of shape \(1, 1\)",

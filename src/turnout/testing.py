@@ -126,6 +126,10 @@ def check_fitted_router(
                 _win_rates(router, [query])
             except Exception as error:
                 raise _Broken(f"{what} raised {type(error).__name__}: {error}") from error
+    with _law(
+        who, "one text is refused, not taken for as many queries as it has letters (turnout.types.check_queries)"
+    ):
+        _raises(InvalidValueError, lambda: router.predict_win_rate("one text"))
     with _law(who, "win rates are numbers in [0, 1], one for each query, in 64-bit floats"):
         _check_win_rates(router, asked)
     with _law(who, "a batch equals singles"):

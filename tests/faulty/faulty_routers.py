@@ -11,7 +11,7 @@ import numpy as np
 from turnout.data.battles import Battles
 from turnout.errors import UnknownNameError
 from turnout.routers.base import Router, check_fitted, check_trainable
-from turnout.types import Encoder, FloatArray, ModelPair
+from turnout.types import Encoder, FloatArray, ModelPair, check_queries
 
 
 class Sound(Router):
@@ -34,6 +34,7 @@ class Sound(Router):
 
     def predict_win_rate(self, queries: Sequence[str]) -> FloatArray:
         check_fitted(self, "share_")
+        check_queries(queries)
         return self.share_[self.buckets(queries)].astype(np.float64)
 
     def buckets(self, queries: Sequence[str]) -> np.ndarray[Any, Any]:
@@ -107,6 +108,11 @@ class ClipsTheWeights(Sound):
     def fit(self, battles: Battles) -> Self:
         np.minimum(battles.weight, 1.0, out=battles.weight)
         return super().fit(battles)
+
+
+class TakesOneText(Sound):
+    def predict_win_rate(self, queries: Sequence[str]) -> FloatArray:
+        return super().predict_win_rate(list(queries))
 
 
 class GivesPerCent(Sound):
@@ -236,6 +242,7 @@ class Judges(Sound):
 
     def predict_win_rate(self, queries: Sequence[str], *, pair: ModelPair | None = None) -> FloatArray:
         check_fitted(self, "models_")
+        check_queries(queries)
         return np.full(len(queries), self.of_pair(pair or self.pair_))
 
     def of_pair(self, pair: ModelPair) -> float:

@@ -63,6 +63,7 @@ class Router(ABC):
 
         Raises:
             NotFittedError: called before `fit`.
+            InvalidValueError: `queries` is one text, not a sequence of texts; see `turnout.types.check_queries`.
         """
 
     def save(

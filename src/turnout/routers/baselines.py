@@ -10,7 +10,7 @@ import numpy as np
 
 from turnout.data.battles import Battles
 from turnout.routers.base import Router, check_fitted, check_trainable
-from turnout.types import FloatArray
+from turnout.types import FloatArray, check_queries
 
 _HALF = 1_000.0  # characters: any number gives the same order
 
@@ -31,6 +31,7 @@ class RandomRouter(Router):
     def predict_win_rate(self, queries: Sequence[str]) -> FloatArray:
         """A hash of each query as a number in [0, 1), so that equal queries are routed alike, shape (n_queries,)."""
         check_fitted(self, "pair_")
+        check_queries(queries)
         key = str(self.seed).encode()
         digests = (hashlib.blake2b(q.encode("utf-8", "surrogatepass"), digest_size=8, key=key) for q in queries)
         numbers = [int.from_bytes(digest.digest(), "little") >> 11 for digest in digests]
@@ -50,6 +51,7 @@ class AlwaysStrong(Router):
     def predict_win_rate(self, queries: Sequence[str]) -> FloatArray:
         """Ones, shape (n_queries,)."""
         check_fitted(self, "pair_")
+        check_queries(queries)
         return np.ones(len(queries))
 
 
@@ -66,6 +68,7 @@ class AlwaysWeak(Router):
     def predict_win_rate(self, queries: Sequence[str]) -> FloatArray:
         """Zeros, shape (n_queries,)."""
         check_fitted(self, "pair_")
+        check_queries(queries)
         return np.zeros(len(queries))
 
 
@@ -86,5 +89,6 @@ class QueryLength(Router):
     def predict_win_rate(self, queries: Sequence[str]) -> FloatArray:
         """n / (n + 1,000) for n characters, shape (n_queries,), in [0, 1): an order, not an estimate."""
         check_fitted(self, "pair_")
+        check_queries(queries)
         lengths = np.array([len(query) for query in queries], dtype=np.float64)
         return lengths / (lengths + _HALF)

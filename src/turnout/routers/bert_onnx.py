@@ -13,7 +13,7 @@ from turnout.errors import InvalidValueError, MissingExtraError
 from turnout.routers.base import Router, check_fitted
 from turnout.routers.fine_tuning.graded_labels import GradedLabels
 from turnout.routers.fine_tuning.text_tokens import Keep, TextTokens, logits_by_length
-from turnout.types import FloatArray, IntArray
+from turnout.types import FloatArray, IntArray, check_queries
 
 
 def bert_labels(n_labels: int, score_threshold: int | None) -> GradedLabels:
@@ -61,6 +61,7 @@ class BertOnnx(Router):
     def predict_win_rate(self, queries: Sequence[str]) -> FloatArray:
         """As `Bert.predict_win_rate`, shape (n_queries,), in [0, 1]; NaN where the output is invalid."""
         check_fitted(self, "graph_")
+        check_queries(queries)
         if not len(queries):
             return np.empty(0)
         if self._text_tokens is None:

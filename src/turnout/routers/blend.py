@@ -20,7 +20,7 @@ from turnout.routers.features.form import form_of
 from turnout.routers.features.templates import Template
 from turnout.routers.features.words import words_of
 from turnout.routers.learning.averaged_ridge import AveragedRidge, fit_averaged_ridge
-from turnout.types import JSON, Encoder, FloatArray, VectorArray
+from turnout.types import JSON, Encoder, FloatArray, VectorArray, check_queries
 
 _FAMILIAR = 0.99
 _SEVERAL = 3  # sources, from which whole sources are left out
@@ -122,6 +122,7 @@ class Blend(Router):
             NotFittedError: called before `fit`.
         """
         check_fitted(self, "meaning_", "pair_")
+        check_queries(queries)
         win_rates, uncertainty = np.empty(len(queries)), np.empty(len(queries))
         unwrapped = self._unwrapped(queries)
         vectors = self.encoder.encode(unwrapped)
@@ -147,6 +148,7 @@ class Blend(Router):
             NotFittedError: this router was not fitted.
         """
         check_fitted(self, "meaning_", "pair_")
+        check_queries(queries)
         router = copy.copy(self)
         # From what the templates before it leave, since it is applied after them.
         template = Template.learned_from(self._unwrapped(queries))

@@ -15,7 +15,7 @@ from turnout.encoders.base import unit_rows
 from turnout.routers.base import Router, check_fitted, check_trainable
 from turnout.routers.learning.exact_cosines import whole_numbers
 from turnout.routers.learning.setting_checks import check_at_least_0, check_whole
-from turnout.types import Encoder, FloatArray, IntArray, VectorArray
+from turnout.types import Encoder, FloatArray, IntArray, VectorArray, check_queries
 
 CLUSTER_CHOICES = (4, 8, 16, 32, 64, 128)
 SHRINKAGE_CHOICES = (1.0, 3.0, 10.0, 30.0, 100.0)
@@ -102,12 +102,14 @@ class Cluster(Router):
     def predict_win_rate(self, queries: Sequence[str]) -> FloatArray:
         """The win rate of each query's cluster, shape (n_queries,), in [0, 1]."""
         check_fitted(self, "win_rates_", "pair_")
+        check_queries(queries)
         vectors = whole_numbers(self.encoder.encode(queries))
         return np.where(vectors.any(axis=1), self.win_rates_[nearest_centre(vectors, self.centres_)], self.mean_)
 
     def clusters_of(self, queries: Sequence[str]) -> IntArray:
         """Which cluster each query is in, shape (n_queries,): for looking at what the clusters are about."""
         check_fitted(self, "win_rates_", "pair_")
+        check_queries(queries)
         return nearest_centre(whole_numbers(self.encoder.encode(queries)), self.centres_)
 
     def _candidates(self, vectors: VectorArray) -> list[tuple[int, float, VectorArray, IntArray]]:

@@ -14,7 +14,7 @@ from turnout.routers.base import Router, check_fitted, check_known, check_traina
 from turnout.routers.learning.ridge import maximise_likelihood
 from turnout.routers.learning.setting_checks import check_above_0
 from turnout.routers.learning.sigmoid import sigmoid
-from turnout.types import BoolArray, Encoder, FloatArray, IntArray, ModelPair
+from turnout.types import BoolArray, Encoder, FloatArray, IntArray, ModelPair, check_queries
 
 STRENGTH_CHOICES = (3_000.0, 1_000.0, 300.0, 100.0, 30.0, 10.0, 3.0)
 
@@ -89,6 +89,7 @@ class ConditionalBradleyTerry(Router):
             UnknownNameError: the router has seen no battle of one of the models.
         """
         check_fitted(self, "slopes_", "pair_")
+        check_queries(queries)
         asked = pair or self.pair_
         check_known(asked, self.models_, "model that this router knows")
         strong, weak = self.models_.index(asked.strong), self.models_.index(asked.weak)

@@ -17,7 +17,7 @@ from turnout.routers.base import Router, check_fitted, check_known, check_traina
 from turnout.routers.learning.lbfgs import minimise
 from turnout.routers.learning.setting_checks import check_above_0
 from turnout.routers.learning.sigmoid import sigmoid
-from turnout.types import BoolArray, Encoder, FloatArray, IntArray, ModelPair
+from turnout.types import BoolArray, Encoder, FloatArray, IntArray, ModelPair, check_queries
 
 STRENGTH_CHOICES = (3_000.0, 1_000.0, 300.0, 100.0, 30.0, 10.0, 3.0)
 
@@ -119,6 +119,7 @@ class ItemResponse(Router):
             UnknownNameError: the router has learned nothing about one of the models.
         """
         check_fitted(self, "abilities_", "pair_")
+        check_queries(queries)
         asked = pair or self.pair_
         check_known(asked, self.models_, "model that this router knows")
         level, sharp = self._items(queries)

@@ -18,7 +18,7 @@ from turnout.routers.features.words import HashedWords
 from turnout.routers.learning.ridge import choose_strength, fit_logistic, fit_ridge
 from turnout.routers.learning.setting_checks import check_above_0, check_whole
 from turnout.routers.learning.sigmoid import sigmoid
-from turnout.types import Encoder, FloatArray, VectorArray
+from turnout.types import Encoder, FloatArray, VectorArray, check_queries
 
 Link = Literal["identity", "logistic"]
 Features = Literal["vectors", "words", "form"]
@@ -117,6 +117,7 @@ class Linear(Router):
     def predict_win_rate(self, queries: Sequence[str]) -> FloatArray:
         """The linear function's value at each query, in [0, 1], shape (n_queries,)."""
         check_fitted(self, "weights_", "pair_")
+        check_queries(queries)
         scores = np.full(len(queries), self.intercept_)
         # einsum sums each row alike in a batch of one and in a batch of a thousand; a matrix product does not.
         if "vectors" in self.weights_:

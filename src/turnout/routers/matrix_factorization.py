@@ -25,7 +25,7 @@ from turnout.routers.learning.factor_training import (
     train_factors,
 )
 from turnout.routers.learning.sigmoid import sigmoid
-from turnout.types import JSON, Encoder, FloatArray, IntArray, ModelPair
+from turnout.types import JSON, Encoder, FloatArray, IntArray, ModelPair, check_queries
 
 Ties = Literal["soft", "drop"]
 
@@ -233,6 +233,7 @@ class MatrixFactorization(Router):
             UnknownNameError: a model of the pair was in no battle.
         """
         check_fitted(self, "factors_", "pair_")
+        check_queries(queries)
         slope, offset = self._line_of(pair or self.pair_)
         vectors = np.ascontiguousarray(self.encoder.encode(queries), dtype=np.float64)
         # Row by row in one order, unlike a matrix product: what else is in the batch changes no bit.

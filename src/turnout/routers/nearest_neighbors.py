@@ -16,7 +16,7 @@ from turnout.errors import InvalidValueError
 from turnout.routers.base import Neighbor, Router, check_fitted, check_trainable
 from turnout.routers.learning.exact_cosines import stretch, whole_numbers
 from turnout.routers.learning.setting_checks import check_at_least_0, check_whole
-from turnout.types import Encoder, FloatArray, IntArray, VectorArray
+from turnout.types import Encoder, FloatArray, IntArray, VectorArray, check_queries
 
 Guard = Literal["none", "mean", "strong"]
 
@@ -120,6 +120,7 @@ class NearestNeighbors(Router):
     def predict_win_rate(self, queries: Sequence[str]) -> FloatArray:
         """P(strong preferred) + P(tie)/2 among each query's neighbours, shape (n_queries,), in [0, 1]."""
         check_fitted(self, "vectors_", "pair_")
+        check_queries(queries)
         win_rates = np.empty(len(queries))
         for row, similarities in enumerate(self._similarities(whole_numbers(self.encoder.encode(queries)))):
             near = _nearest(similarities, self.k_)

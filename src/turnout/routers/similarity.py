@@ -20,7 +20,7 @@ from turnout.errors import DataError, InvalidValueError, UnknownNameError
 from turnout.ranking import fit_ratings
 from turnout.routers.base import Router, check_fitted, check_trainable
 from turnout.routers.learning.similarity_weights import Similarity, battle_weights, cosines, highest_among_others
-from turnout.types import Encoder, FloatArray, IntArray, ModelPair, VectorArray
+from turnout.types import Encoder, FloatArray, IntArray, ModelPair, VectorArray, check_queries
 
 MAX_GAMMA = 1e6
 
@@ -115,6 +115,7 @@ class SimilarityRanking(Router):
             UnknownNameError: a model is not in `models_`.
         """
         check_fitted(self, "vectors_")
+        check_queries(queries)
         pair = pair or self.pair_
         strong, weak = _tier_of(self.tiers_, pair.strong), _tier_of(self.tiers_, pair.weak)
         win_rates = np.full(len(queries), 0.5)

@@ -31,7 +31,7 @@ from turnout.routers.fine_tuning.networks import architecture_of, from_arrays, q
 from turnout.routers.fine_tuning.text_tokens import Keep, TextTokens, logits_by_length
 from turnout.routers.fine_tuning.torch_extra import torch
 from turnout.routers.fine_tuning.training_checkpoint import TrainingCheckpoint
-from turnout.types import JSON, FloatArray, IntArray, ModelPair
+from turnout.types import JSON, FloatArray, IntArray, ModelPair, check_queries
 
 _NOT_THE_RUN = {"device", "micro_batch_size", "prediction_batch_size"}
 """Settings that say where and in what portions to compute, not what: a checkpoint may go on with others."""
@@ -162,6 +162,7 @@ class TransformerRouter(Router):
     def predict_win_rate(self, queries: Sequence[str]) -> FloatArray:
         """Win rate of each query, shape (n_queries,), in [0, 1]; NaN, and counted, where the output is invalid."""
         check_fitted(self, "weights_")
+        check_queries(queries)
         if not len(queries):
             return np.empty(0)
         rates = self._labels().win_rates(self.predict_label_logits(queries))
@@ -171,6 +172,7 @@ class TransformerRouter(Router):
     def predict_label_logits(self, queries: Sequence[str]) -> FloatArray:
         """Logits of the labels from strong to weak, shape (n_queries, n_labels)."""
         check_fitted(self, "weights_")
+        check_queries(queries)
         return logits_by_length(
             self._tokens().ids(queries), self._run_network, pad_id=self.pad_id_, batch_size=self.prediction_batch_size
         )
