@@ -182,3 +182,11 @@ def test_the_gateways_figures_are_those_that_were_measured() -> None:
         streamed = measured["streamed"][name]
         assert f"| {plain['per_second']:,.0f} |" in page, name
         assert f"| {streamed['per_second']:,.0f} | {streamed['p99_ms']:.1f} |" in page, name
+
+
+def test_the_conversations_dollars_are_those_that_were_measured() -> None:
+    page = (ROOT / "docs/how-to/choosing.md").read_text("utf-8")
+    for case in results("agent_conversation.json")["cases"]:
+        usd = case["usd"]
+        figures = [f"{usd[name]:.4f}" for name in ("sticky", "not sticky", f"all {case['strong']}")]
+        assert f"| {case['strong']}, {case['strong']}-mini | {case['pace']} | {' | '.join(figures)} |" in page

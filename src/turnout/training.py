@@ -194,7 +194,7 @@ def _card(trained: TrainedRouter) -> list[str]:
         f"Made by Turnout {__version__}.",
         "",
         f"**Trained on** {trained.n_battles:,} battles about {trained.n_queries:,} distinct queries: "
-        + ", ".join(f"{name or 'no source named'} {count:,}" for name, count in trained.sources.items())
+        + ", ".join(f"{name or 'without a source'} {count:,}" for name, count in trained.sources.items())
         + ".",
         "",
         "**Settings.** " + ", ".join(f"{k}={v!r}" for k, v in settings_of(router).items() if k != "encoder"),
