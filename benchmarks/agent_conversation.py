@@ -20,6 +20,7 @@ import asyncio
 import json
 import re
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,17 @@ PAIRS: dict[str, dict[str, Price]] = {
     "gpt-4.1": {"gpt-4.1": Price(2.00, 8.00, 0.50), "gpt-4.1-mini": Price(0.40, 1.60, 0.10)},
     "gpt-5": {"gpt-5": Price(1.25, 10.00, 0.125), "gpt-5-mini": Price(0.25, 2.00, 0.025)},
 }
-"""By the strong model: the models' prices as OpenAI published them, of input, output and cached input."""
+"""By the strong model: the models' prices in US dollars per million tokens of input, output and cached input."""
+
+PRICES_READ = "2026-11-25"
+PRICE_SOURCES = {
+    "gpt-4.1": "https://vercel.com/ai-gateway/models/gpt-4.1/providers (row OpenAI)",
+    "gpt-4.1-mini": "https://vercel.com/ai-gateway/models/gpt-4.1-mini/providers (row OpenAI)",
+    "gpt-5": "https://developers.openai.com/api/docs/models/gpt-5-codex (its input, beside GPT-5-Codex)",
+    "gpt-5-mini": "https://developers.openai.com/api/docs/models/gpt-5-mini",
+}
+"""Where each price was read on that day. All four, cached input too, stand alike in the price history that Simon
+Willison keeps (https://github.com/simonw/llm-prices, data/openai.json at commit 0838d1a)."""
 
 PACES = {"brisk": (10.0, 60.0), "slow": (45.0, 240.0)}
 """Seconds that a request takes, and that the user takes before each turn."""
@@ -312,7 +323,13 @@ async def measure() -> dict[str, Any]:
                     "sticky_requests": [[row[column] for column in COLUMNS] for row in rows["sticky"]],
                 }
             )
-    return {"strong_fraction_wished": STRONG_FRACTION, "columns": COLUMNS, "cases": cases}
+    prices = {
+        name: {**asdict(price), "source": PRICE_SOURCES[name]}
+        for pair in PAIRS.values()
+        for name, price in pair.items()
+    }
+    facts = {"strong_fraction_wished": STRONG_FRACTION, "prices_read": PRICES_READ, "prices": prices}
+    return {**facts, "columns": COLUMNS, "cases": cases}
 
 
 def _compact(result: dict[str, Any]) -> str:
