@@ -14,6 +14,7 @@ TurnoutError
 ├── MissingModelError       a model's weights are not on this machine; names the command that pulls them
 ├── BudgetExceededError     a run would cost more than it was allowed to
 ├── LedgerError             the gateway's ledger cannot be read or written
+│   └── UnstorableError         it can, but never what it was given to keep
 └── UpstreamError           a model provider did not answer as it should
     ├── UpstreamUnreachableError    refused, reset or cut off
     ├── UpstreamUnavailableError    not called at all: it keeps failing, or has its hands full
@@ -125,6 +126,10 @@ class BudgetExceededError(TurnoutError):
 
 class LedgerError(TurnoutError):
     """The gateway's ledger cannot be read or written."""
+
+
+class UnstorableError(LedgerError):
+    """The ledger cannot hold what it was given, however often that is tried. The message repeats none of it."""
 
 
 class UpstreamError(TurnoutError):

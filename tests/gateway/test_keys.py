@@ -129,3 +129,17 @@ def test_limits_that_mean_nothing_are_refused(limits: dict[str, object], message
 def test_names_that_cannot_be_shown_are_refused(connection: Connection, name: str) -> None:
     with pytest.raises(InvalidValueError, match="printable"):
         create_key(connection, name=name)
+
+
+def test_losing_the_ledger_does_not_open_the_gateway(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ring, texts = KeyRing(), []
+    for number in range(2):
+        database = SqliteDatabase(tmp_path / f"{number}.sqlite3")
+        with closing(open_ledger(database, create=True)) as connection:
+            ring.read(connection)
+            assert [ring.find(text) for text in texts] == [None] * number
+            assert ring.ever_held_one == bool(number)
+            texts.append(create_key(connection)[1])
+            ring.read(connection)
+            assert ring.find(texts[-1]) is not None, "another ledger's first change is a change"
+    assert caplog.text.count("holds no keys any more") == 1

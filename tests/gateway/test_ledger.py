@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ledgers import ENTRY, KINDS, empty_database
@@ -17,8 +19,10 @@ from ledgers import ENTRY, KINDS, empty_database
 from turnout.errors import LedgerError, MissingExtraError
 from turnout.gateway import database as database_module
 from turnout.gateway import ledger as ledger_module
-from turnout.gateway.database import Database, SqliteDatabase, open_database
-from turnout.gateway.ledger import COLUMNS, DAY_S, Entry, Ledger, delete_before
+from turnout.gateway import ledger_upkeep as upkeep_module
+from turnout.gateway.database import Connection, Database, SqliteDatabase, open_database
+from turnout.gateway.ledger import BATCH_ROWS, COLUMNS, Entry, Ledger, write_entries
+from turnout.gateway.ledger_upkeep import DAY_S, LedgerUpkeep, delete_before
 from turnout.gateway.reading import last_entries, read_entries
 from turnout.gateway.schema import MIGRATIONS, open_ledger
 
@@ -112,7 +116,7 @@ def test_query_text_says_what_is_kept(tmp_path: Path, query_text: str, kept: tup
 
 
 def test_old_entries_go_with_their_feedback(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_module, "_SWEPT_AT_ONCE", 2)
+    monkeypatch.setattr(upkeep_module, "_SWEPT_AT_ONCE", 2)
     write(database, [replace(ENTRY, id=f"dec-{day}", time=day * DAY_S) for day in range(7)])
     with closing(open_ledger(database)) as connection:
         for id in ("dec-1", "dec-6"):
@@ -186,6 +190,155 @@ def test_a_url_is_never_shown_with_its_password() -> None:
     with pytest.raises(LedgerError, match="cannot be reached") as caught:
         database.connect()
     assert "s3cret" not in str(caught.value)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("bad", [{"route": None}, {"input_tokens": 2**70}, {"query": "secret \ud800"}])
+def test_an_entry_that_cannot_be_stored_takes_no_other_with_it(
+    database: Database, bad: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    written = entries(300)
+    first, second = (replace(ENTRY, **{"id": f"dec-bad-{n}", "query": "a secret", **bad}) for n in range(2))
+    ledger = write(database, [*written[:100], first, *written[100:], second])
+    assert list(read_entries(database)) == written
+    assert (ledger.written, ledger.refused, ledger.queued, ledger.dropped) == (300, 2, 0, 0)
+    assert (ledger.failures, ledger.failing) == (0, False)
+    for entry in (first, second):
+        assert f"decision {entry.id} is not in the ledger" in caplog.text
+    assert "secret" not in caplog.text
+
+
+class Flooded(SqliteDatabase):
+    """A file on a disk that is full once it has so many pages."""
+
+    pages = 40
+
+    def connect(self) -> Connection:
+        connection = super().connect()
+        connection.execute(f"PRAGMA max_page_count = {self.pages}")
+        return connection
+
+
+def test_a_full_disk_is_waited_for_and_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ledger_module, "_LONGEST_PAUSE_S", 0.1)
+    database = Flooded(tmp_path / "ledger.sqlite3")
+    ledger = Ledger(database, max_queued=1_200)
+    ledger.start()
+    written = entries(1_500)
+    for entry in written[:1_000]:
+        ledger.record(entry)
+    until(lambda: ledger.failures > 2)
+    assert ledger.failing
+    for entry in written[1_000:]:
+        ledger.record(entry)
+    assert ledger.queued <= 1_200, "the queue is bounded"
+    dropped = ledger.dropped
+    database.pages = 10_000
+    until(lambda: not ledger.failing)
+    ledger.close()
+    assert ledger.written == 1_500 - dropped
+    assert [entry.id for entry in read_entries(database)] == [entry.id for entry in written[: ledger.written]]
+    assert caplog.text.count("database or disk is full") == 1
+    assert caplog.text.count("is written again after") == 1
+    assert f"{dropped} entries were dropped" in caplog.text
+
+
+def test_a_file_that_is_deleted_or_replaced_while_in_use_is_made_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = SqliteDatabase(tmp_path / "ledger.sqlite3")
+    ledger = Ledger(database)
+    ledger.start()
+    ledger.record(replace(ENTRY, id="dec-before"))
+    until(lambda: ledger.written == 1)
+    for file in tmp_path.iterdir():
+        file.unlink()
+    ledger.record(replace(ENTRY, id="dec-after"))
+    until(lambda: ledger.written == 2)
+    ledger.close()
+    assert [entry.id for entry in read_entries(database)] == ["dec-after"]
+    assert database.path.stat().st_mode & 0o777 == 0o600
+    assert "was deleted or moved away" in caplog.text
+
+
+def test_a_folder_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path) -> None:
+    folder = tmp_path / "read-only"
+    folder.mkdir()
+    folder.chmod(0o500)
+    nobody = 65534
+    is_root = os.geteuid() == 0  # to whom permissions mean nothing
+    if is_root:
+        os.seteuid(nobody)
+    try:
+        with pytest.raises(LedgerError, match="cannot be used as a ledger"):
+            Ledger(SqliteDatabase(folder / "ledger.sqlite3")).start()
+    finally:
+        if is_root:
+            os.seteuid(0)
+
+
+def test_delays_are_measured_from_the_end_of_the_request(tmp_path: Path) -> None:
+    ledger = Ledger(SqliteDatabase(tmp_path / "ledger.sqlite3"))
+    ledger.start()
+    for entry in entries(BATCH_ROWS - 1):
+        ledger.record(entry)
+    until(lambda: ledger.written > 0)
+    counts = ledger.delays.counts[()]
+    assert sum(counts) == BATCH_ROWS - 1
+    assert not any(counts[: ledger.delays.bounds.index(0.2)]), "what comes in meanwhile goes into the same batch"
+    before = time.monotonic()
+    for entry in [replace(ENTRY, id=f"dec-full-{n}") for n in range(BATCH_ROWS)]:
+        ledger.record(entry)
+    until(lambda: ledger.written == 2 * BATCH_ROWS - 1)
+    assert time.monotonic() - before < 0.2, "a batch that is full is not kept waiting"
+    ledger.close()
+
+
+def test_the_log_is_copied_into_the_file_and_begins_anew(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "ledger.sqlite3")
+    with closing(open_ledger(database, create=True)) as connection, closing(database.connect()) as keeper:
+        log = tmp_path / "ledger.sqlite3-wal"
+        sizes = []
+        for round in range(6):
+            for n in range(20):
+                write_entries(connection, [replace(ENTRY, id=f"dec-{round}-{n}-{m}") for m in range(20)])
+            keeper.tidy()
+            sizes.append(log.stat().st_size)
+        assert sizes[-1] < 2 * sizes[0], "it does not grow with what is written"
+
+
+def test_the_clock_deletes_nothing_in_the_hour_after_it_was_set(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = SqliteDatabase(tmp_path / "ledger.sqlite3")
+    now, ticks = 1_000 * DAY_S, 0.0
+    write(database, [replace(ENTRY, id=f"dec-{age}", time=now - age * DAY_S) for age in (9, 4, 0)])
+    upkeep = LedgerUpkeep(database, keep_days=7, clock=lambda: now, monotonic=lambda: ticks)
+
+    def left_after(hours: float) -> list[str]:
+        nonlocal now, ticks
+        now, ticks = now + 3_600 * hours, ticks + 3_600 * hours
+        upkeep.step()
+        return [entry.id for entry in read_entries(database)]
+
+    assert left_after(0.0) == ["dec-4", "dec-0"]
+    now += 365 * DAY_S  # someone mistypes the year
+    assert left_after(1.1) == ["dec-4", "dec-0"]
+    assert "the clock was set" in caplog.text
+    now -= 365 * DAY_S
+    assert left_after(1.1) == ["dec-4", "dec-0"]
+    now += 5 * DAY_S  # as after a long sleep
+    assert left_after(1.1) == ["dec-4", "dec-0"]
+    assert left_after(1.1) == ["dec-0"]
+    upkeep.close()
 
 
 WRITER = """

@@ -10,7 +10,8 @@ from ledgers import ENTRY, KINDS, empty_database
 
 from turnout.errors import DataError, InvalidValueError
 from turnout.gateway.database import Database
-from turnout.gateway.ledger import DAY_S, Entry, Ledger
+from turnout.gateway.ledger import Entry, Ledger
+from turnout.gateway.ledger_upkeep import DAY_S
 from turnout.gateway.reading import (
     Savings,
     Selection,

@@ -42,7 +42,7 @@ async def test_processes_share_what_they_remember(kind: str, tmp_path: Path) -> 
     with empty_database(kind, tmp_path) as database:
         open_ledger(database, create=True).close()
         clock = Clock()
-        first, second = (Sessions(LedgerCalls(database), shared=True, clock=clock) for _ in range(2))
+        first, second = (Sessions(LedgerCalls(database), shared=True, clock=clock, monotonic=clock) for _ in range(2))
         kept = Session("big", clock.now, 80_000, 19, 2.5)
         first.keep("a", kept)
         assert await first.find("a") == kept, "before it is written"

@@ -136,6 +136,8 @@ async def test_another_worker_and_the_next_start_know(tables: dict[str, Any], st
     await first.app.stored_responses.written()
     started_later = await start(**tables)
     assert (await ask(started_later, HARD, before=id))[1] == "small"
+    for gateway in (second, started_later):
+        await gateway.app.stored_responses.written()
     with closing(open_ledger(first.app.ledger.database)) as connection:  # type: ignore[union-attr]
         ids = [id for (id,) in connection.execute("SELECT id FROM stored_responses")]
     assert len(ids) == 3

@@ -382,6 +382,8 @@ class Gateway:
                 "written": self.ledger.written,
                 "queued": self.ledger.queued,
                 "dropped": self.ledger.dropped,
+                "refused": self.ledger.refused,
+                "failing": self.ledger.failing,
             }
         answer = {"status": "ok", "version": __version__, "counters": asdict(self.counters), "ledger": ledger}
         await _send_json(send, answer)

@@ -6,6 +6,7 @@ methods here (`identity`, `day_of`). A connection belongs to one thread at a tim
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from turnout.errors import LedgerError, MissingExtraError
+from turnout.errors import LedgerError, MissingExtraError, UnstorableError
 
 Row = tuple[Any, ...]
 Values = Sequence[Any]
@@ -22,6 +23,12 @@ BUSY_S = 5.0
 """How long a statement waits for another one's lock."""
 
 _CONNECT_S = 5
+_ABOUT_VALUES = frozenset({"22", "23", "54"})
+"""PostgreSQL's classes of errors about data, constraints and sizes."""
+
+_TIDY_WAIT_MS = 100
+_TIDY_ROUNDS = 4
+_LARGE_LOG_PAGES = 16_384  # 64 MiB
 _FETCHED_AT_ONCE = 1_000
 _ONE_AT_A_TIME = 0x7475726E  # the advisory lock that exclusive transactions of PostgreSQL take; any number would do
 
@@ -33,6 +40,7 @@ class Connection(Protocol):
         """The rows that the statement gives, if any.
 
         Raises:
+            UnstorableError: it will never hold these values.
             LedgerError: the database does not do it.
         """
         ...
@@ -43,6 +51,14 @@ class Connection(Protocol):
 
     def exclusive(self) -> AbstractContextManager[None]:
         """A transaction that no other exclusive one overlaps; undone if the block raises."""
+        ...
+
+    def is_in_place(self) -> bool:
+        """Whether what is written here is found by whoever opens the database now."""
+        ...
+
+    def tidy(self) -> None:
+        """Put what was written where it stays, while others go on writing. To be called every few seconds."""
         ...
 
     def close(self) -> None:
@@ -57,6 +73,8 @@ class Database(Protocol):
     """For people: the file, or the address without user and password."""
     identity: str
     """The type of a column that numbers the rows itself."""
+    tidies_itself: bool
+    """Whether `Connection.tidy` has nothing to do."""
 
     def connect(self) -> Connection:
         """A new connection.
@@ -103,27 +121,35 @@ class SqliteDatabase:
     """One file (and beside it, while it is open, those of its write-ahead log)."""
 
     identity = "INTEGER PRIMARY KEY"
+    tidies_itself = False
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = str(path)
 
     def connect(self) -> Connection:
-        """A new connection, which creates the file; its folder must be there."""
+        """A new connection to the file, which must be there: see `create`."""
         try:
             connection = sqlite3.connect(
-                self.path, timeout=BUSY_S, isolation_level=None, cached_statements=16, check_same_thread=False
+                f"{self.path.absolute().as_uri()}?mode=rw",
+                uri=True,
+                timeout=BUSY_S,
+                isolation_level=None,
+                cached_statements=16,
+                check_same_thread=False,
             )
             try:
                 # Readers and one writer at a time; a killed process loses nothing that was committed.
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
+                # Whoever filled the log's thousandth page would wait for the disk; `tidy` does that instead.
+                connection.execute("PRAGMA wal_autocheckpoint = 0")
             except sqlite3.Error:
                 connection.close()
                 raise
         except sqlite3.Error as error:
             raise LedgerError(f"{self.path} cannot be used as a ledger ({error}).") from error
-        return SqliteConnection(connection, self.name)
+        return SqliteConnection(connection, self.path)
 
     def create(self) -> None:
         """The file and its folder. What a ledger holds is for its owner alone: queries, and who asked them."""
@@ -146,16 +172,17 @@ class SqliteDatabase:
 class SqliteConnection:
     """A connection to a file."""
 
-    def __init__(self, connection: sqlite3.Connection, name: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
-        self._name = name
+        self._path = path
+        self._file = _file_at(path)
 
     def execute(self, sql: str, values: Values = ()) -> list[Row]:
         """The rows that the statement gives."""
         try:
             return self._connection.execute(sql, values).fetchall()
-        except (sqlite3.Error, OverflowError) as error:  # SQLite's whole numbers have 64 bits
-            raise LedgerError(f"The ledger {self._name} failed: {error}.") from error
+        except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
+            raise self._failed(error) from error
 
     def stream(self, sql: str, values: Values = ()) -> Iterator[Row]:
         """The rows one by one."""
@@ -163,7 +190,7 @@ class SqliteConnection:
             with closing(self._connection.cursor()) as cursor:
                 yield from cursor.execute(sql, values)
         except sqlite3.Error as error:
-            raise LedgerError(f"The ledger {self._name} failed: {error}.") from error
+            raise self._failed(error) from error
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -176,15 +203,55 @@ class SqliteConnection:
             raise
         self.execute("COMMIT")
 
+    def is_in_place(self) -> bool:
+        """Whether the file is still at its path: one that was deleted or moved away takes writes as if nothing were."""
+        return self._file is not None and _file_at(self._path) == self._file
+
+    def tidy(self) -> None:
+        """Copy the write-ahead log into the file, so that it can begin anew and does not grow for ever.
+
+        Other writers go on meanwhile, so what they have added is copied in another round. Only if they keep ahead, or
+        someone reads for long, until the log is large are they stopped for a moment.
+        """
+        self.execute(f"PRAGMA busy_timeout = {_TIDY_WAIT_MS}")
+        for _ in range(_TIDY_ROUNDS):
+            ((_, pages, copied),) = self.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            if copied == pages:
+                return
+        if pages > _LARGE_LOG_PAGES:
+            self.execute("PRAGMA wal_checkpoint(RESTART)")
+
     def close(self) -> None:
         """Close it."""
         self._connection.close()
+
+    def _failed(self, error: Exception) -> LedgerError:
+        if _is_about_values(error):
+            return UnstorableError(f"The ledger {self._path} cannot hold this: {error}.")
+        return LedgerError(f"The ledger {self._path} failed: {error}.")
+
+
+def _is_about_values(error: Exception) -> bool:
+    if isinstance(error, (sqlite3.InterfaceError, sqlite3.ProgrammingError)):
+        return "binding" in str(error)  # a type that SQLite does not know
+    # Whole numbers have 64 bits there, and texts are Unicode's.
+    return isinstance(error, (sqlite3.IntegrityError, sqlite3.DataError, OverflowError, UnicodeEncodeError))
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another that comes to its path; None if there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 class PostgresDatabase:
     """A database of a PostgreSQL server."""
 
     identity = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+    tidies_itself = True
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -236,7 +303,7 @@ class PostgresConnection:
         try:
             cursor = self._connection.execute(_in_percent(sql), _storable(values))
             return [] if cursor.description is None else cursor.fetchall()
-        except self._error as error:
+        except (self._error, UnicodeEncodeError) as error:
             raise self._failed(error) from None
 
     def stream(self, sql: str, values: Values = ()) -> Iterator[Row]:
@@ -258,12 +325,28 @@ class PostgresConnection:
         except self._error as error:
             raise self._failed(error) from None
 
+    def is_in_place(self) -> bool:
+        """Always: a server whose database is gone says so."""
+        return True
+
+    def tidy(self) -> None:
+        """Nothing: the server does."""
+
     def close(self) -> None:
         """Close it."""
         self._connection.close()
 
     def _failed(self, error: Exception) -> LedgerError:
-        return LedgerError(f"The ledger {self._database.name} failed: {_sentence(error)}")
+        if self._is_about_values(error):
+            return UnstorableError(f"The ledger {self._database.name} cannot hold this: {_main_part(error)}")
+        return LedgerError(f"The ledger {self._database.name} failed: {_main_part(error)}")
+
+    def _is_about_values(self, error: Exception) -> bool:
+        if (state := getattr(error, "sqlstate", None)) is not None:
+            return state[:2] in _ABOUT_VALUES
+        # What the driver itself refuses never gets as far as the server.
+        psycopg = self._database._psycopg
+        return isinstance(error, (UnicodeEncodeError, psycopg.DataError, psycopg.ProgrammingError))
 
 
 def _psycopg() -> Any:
@@ -274,7 +357,13 @@ def _psycopg() -> Any:
     return psycopg
 
 
-def _sentence(error: Exception) -> str:
+def _main_part(error: Exception) -> str:
+    """What the server says without its details, which may repeat the values."""
+    diagnosis = getattr(error, "diag", None)
+    return _sentence((diagnosis.message_primary if diagnosis is not None else None) or error)
+
+
+def _sentence(error: Exception | str) -> str:
     return " ".join(str(error).split()).rstrip(".") + "."
 
 

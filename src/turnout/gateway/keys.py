@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import math
 import secrets
 import time
@@ -19,13 +20,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from turnout.errors import InvalidValueError, UnknownNameError
-from turnout.gateway.database import Connection
+from turnout.gateway.database import Connection, Row
 
 AtLimit = Literal["reject", "weak"]
 """What becomes of a request that a budget no longer covers: 429, or the route's weak model."""
 
 _PREFIX = "tk"
 _MAX_KEY_CHARACTERS = 200
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,19 +152,21 @@ class KeyRing:
 
     def __init__(self) -> None:
         self._keys: dict[str, ClientKey] = {}
-        self._change = 0
-
-    @property
-    def ever_held_one(self) -> bool:
-        """Whether a key was ever made; revoking the last one does not open the gateway again."""
-        return bool(self._keys)
+        self._seen: Row = (0, 0.0)
+        self.ever_held_one = False
+        """Whether a key was ever made. Revoking the last one does not open the gateway again, nor does losing the
+        ledger that they were in."""
 
     def read(self, connection: Connection) -> None:
         """Take over what changed in the ledger since the last time; cheap if nothing did."""
-        ((change,),) = connection.execute("SELECT COALESCE(MAX(change), 0) FROM client_keys")
-        if change != self._change:
+        # The time tells one ledger's first change from another's.
+        (seen,) = connection.execute("SELECT COALESCE(MAX(change), 0), COALESCE(MAX(created), 0) FROM client_keys")
+        if seen != self._seen:
             self._keys = {key.id: key for key in list_keys(connection)}
-            self._change = change
+            self._seen = seen
+            self.ever_held_one = self.ever_held_one or bool(self._keys)
+            if self.ever_held_one and not self._keys:
+                _logger.error("the ledger holds no keys any more: everyone is refused until there are some again")
 
     def find(self, presented: str) -> ClientKey | None:
         """The key whose text this is; None for a wrong or a revoked one."""

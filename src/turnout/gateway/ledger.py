@@ -1,8 +1,9 @@
 """The ledger: one row a request, written off the event loop in batches, read back as data.
 
-`record` only appends to a queue in memory. A thread of its own takes whatever is queued, a few times a second,
-and writes it with a single statement: Python's lock is then given up and taken back once a batch instead of once
-a row, which on a busy event loop is the difference between keeping up and falling behind.
+`record` only appends to a queue in memory. A thread of its own takes whatever is queued, a few times a second or once
+there is a batch, and writes it with a single statement: Python's lock is then given up and taken back once a batch
+instead of once a row, which on a busy event loop is the difference between keeping up and falling behind. What takes
+longer has a thread and a connection of its own (ledger_upkeep.py).
 """
 
 from __future__ import annotations
@@ -12,24 +13,27 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 
 from turnout.config import QueryText
-from turnout.errors import LedgerError
+from turnout.errors import LedgerError, UnstorableError
 from turnout.gateway.database import Connection, Database
+from turnout.gateway.ledger_upkeep import LedgerUpkeep
+from turnout.gateway.metrics import Histogram
 from turnout.gateway.schema import open_ledger
 
 MAX_QUEUED = 100_000
 """Entries that wait in memory, about a minute of full load; beyond it new ones are dropped, and counted."""
 
-DAY_S = 86_400
+BATCH_ROWS = 500
+"""Entries that one statement writes; SQLite takes 32,766 values in one."""
 
-_BATCH_ROWS = 500  # SQLite takes 32,766 values in one statement
+DELAYS_S = (0.05, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 10, 30, 60, 300)
+
 _PAUSE_S = 0.2
-_SWEEP_EVERY_S = 3_600.0
-_SWEPT_AT_ONCE = 5_000
+_LONGEST_PAUSE_S = 5.0
 _logger = logging.getLogger(__name__)
 
 
@@ -82,13 +86,12 @@ _values_of = attrgetter(*COLUMNS)
 _ONE_ROW = f"({', '.join('?' for _ in COLUMNS)})"
 
 
-def _insert(rows: int) -> str:
-    values = ", ".join([_ONE_ROW] * rows)
-    return f"INSERT INTO decisions ({', '.join(COLUMNS)}) VALUES {values} ON CONFLICT DO NOTHING"
-
-
 class Ledger:
-    """Writes entries to a database from a thread of its own. Never raises into a request."""
+    """Writes entries to a database from a thread of its own. Never raises into a request.
+
+    What the database cannot hold is dropped, entry by entry. What it cannot do at present (it is locked, full, gone) is
+    tried again, with longer and longer pauses, for as long as it takes; meanwhile entries wait in memory.
+    """
 
     def __init__(
         self,
@@ -106,13 +109,20 @@ class Ledger:
         self.written = 0
         self.dropped = 0
         """Entries that found the queue full, or that could not be written at the end."""
-        self._queue: deque[Entry] = deque()
+        self.refused = 0
+        """Entries that the database cannot hold."""
+        self.failures = 0
+        """Times that the database could not be written."""
+        self.delays = Histogram(DELAYS_S, [()])
+        """Seconds from the end of each request until its entry was written."""
+        self._queue: deque[tuple[float, Entry]] = deque()
         self._wake = threading.Event()
+        self._hurry = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
+        self._upkeep: LedgerUpkeep | None = None
         self._connection: Connection | None = None
-        self._failed_before = False
-        self._swept = float("-inf")
+        self._outage: _Outage | None = None
 
     def start(self) -> None:
         """Open the database, bring it up to date and start the thread.
@@ -122,21 +132,25 @@ class Ledger:
         """
         self._connection = open_ledger(self.database, create=True)
         self._closing.clear()
-        if self.keep_days is not None:
-            self._wake.set()
         self._thread = threading.Thread(target=self._run, name="turnout-ledger", daemon=True)
         self._thread.start()
+        if self.keep_days is not None or not self.database.tidies_itself:
+            self._upkeep = LedgerUpkeep(self.database, keep_days=self.keep_days)
+            self._upkeep.start()
 
     def record(self, entry: Entry) -> None:
         """Queue an entry. Takes a microsecond, and drops it (and counts that) if the queue is full."""
-        if len(self._queue) >= self.max_queued:
+        queued = len(self._queue)
+        if queued >= self.max_queued:
             if not self.dropped:
-                _logger.error("the ledger cannot keep up: entries are being dropped")
+                _logger.error("%d entries wait to be written to the ledger: further ones are dropped", queued)
             self.dropped += 1
             return
-        self._queue.append(entry)
+        self._queue.append((time.monotonic(), entry))
         if not self._wake.is_set():
             self._wake.set()
+        if queued + 1 == BATCH_ROWS:
+            self._hurry.set()
 
     def kept_of(self, query: str) -> tuple[str | None, str | None]:
         """What `query_text` allows to be kept of a query: its text, and its SHA-256."""
@@ -150,47 +164,60 @@ class Ledger:
         """How many entries wait to be written."""
         return len(self._queue)
 
+    @property
+    def failing(self) -> bool:
+        """Whether the database cannot be written at present."""
+        return self._outage is not None
+
     def close(self) -> None:
         """Write all that is queued, and stop. Blocks until it is done."""
         if self._thread is None:
             return
+        if self._upkeep is not None:
+            self._upkeep.close()
+            self._upkeep = None
         self._closing.set()
+        self._hurry.set()
         self._wake.set()
         self._thread.join()
         self._thread = None
 
     def _run(self) -> None:
         while True:
-            self._wake.wait(None if self.keep_days is None else _SWEEP_EVERY_S)
+            self._wake.wait()
             # What comes in meanwhile goes into the same transaction.
-            self._closing.wait(_PAUSE_S)
+            self._hurry.wait(_PAUSE_S)
             self._wake.clear()
+            self._hurry.clear()
             closing_now = self._closing.is_set()
-            emptied = self._try(self._write_queued)
+            emptied = self._try_to_write()
             if closing_now:
                 if not emptied:
                     self.dropped += len(self._queue)
                     _logger.error("%d entries of the ledger could not be written", len(self._queue))
                 self._disconnect()
                 return
-            if self.keep_days is not None and time.monotonic() - self._swept > _SWEEP_EVERY_S:
-                self._swept = time.monotonic()
-                self._try(self._sweep)
-            if not emptied:
+            if self._outage is not None:
+                self._closing.wait(self._outage.pause_s())
                 self._wake.set()
 
-    def _try(self, step: Callable[[Connection], None]) -> bool:
-        """Whether the step could be done. If not, the connection is given up: it may be what is broken."""
+    def _try_to_write(self) -> bool:
+        """Whether all that was queued is written. If not, the connection is given up: it may be what is broken."""
         try:
-            self._connection = self._connection or self.database.connect()
-            step(self._connection)
+            # Should the file be gone, there is one again, with its tables.
+            self._connection = self._connection or open_ledger(self.database, create=True)
+            self._write_queued(self._connection)
         except LedgerError as error:
-            if not self._failed_before:
-                _logger.error("%s Trying again.", error)
-            self._failed_before = True
             self._disconnect()
+            self.failures += 1
+            if self._outage is None:
+                self._outage = _Outage(self.dropped)
+                _logger.error("%s Entries wait in memory, %d at most, until it can.", error, self.max_queued)
             return False
-        self._failed_before = False
+        if self._outage is not None:
+            lasted_s, dropped = self._outage.lasted_s(), self.dropped - self._outage.dropped_before
+            _logger.warning("The ledger is written again after %.1f s; %d entries were dropped.", lasted_s, dropped)
+            self._outage = None
         return True
 
     def _disconnect(self) -> None:
@@ -200,34 +227,63 @@ class Ledger:
 
     def _write_queued(self, connection: Connection) -> None:
         while self._queue:
-            batch = [self._queue[i] for i in range(min(len(self._queue), _BATCH_ROWS))]
-            # A statement is a transaction of its own here: the batch is in the ledger whole or not at all. Should
-            # its confirmation be lost, the ids keep the second attempt from writing it twice.
-            connection.execute(_insert(len(batch)), [value for entry in batch for value in _values_of(entry)])
-            for _ in batch:
+            batch = [self._queue[i] for i in range(min(len(self._queue), BATCH_ROWS))]
+            unstorable = write_entries(connection, [entry for _, entry in batch])
+            if not connection.is_in_place():
+                raise LedgerError(f"The ledger {self.database.name} was deleted or moved away while it was in use.")
+            for entry, reason in unstorable:
+                _logger.error("decision %s is not in the ledger: %s", entry.id, reason)
+            now = time.monotonic()
+            for ended, _ in batch:
                 self._queue.popleft()
-            self.written += len(batch)
-
-    def _sweep(self, connection: Connection) -> None:
-        assert self.keep_days is not None
-        delete_before(connection, time.time() - self.keep_days * DAY_S)
+                self.delays.observe((), now - ended)
+            self.written += len(batch) - len(unstorable)
+            self.refused += len(unstorable)
 
 
-def delete_before(connection: Connection, before: float) -> int:
-    """Delete the entries that arrived before a time, with their feedback; gives how many entries that were.
+class _Outage:
+    """A time in which the database cannot be written."""
 
-    A few thousand at a time, so that no one waits for long.
+    def __init__(self, dropped_before: int) -> None:
+        self.dropped_before = dropped_before
+        self._began = time.monotonic()
+        self._pause_s = _PAUSE_S
+
+    def pause_s(self) -> float:
+        """How long to wait before the next try: longer each time."""
+        self._pause_s = min(_LONGEST_PAUSE_S, 2 * self._pause_s)
+        return self._pause_s
+
+    def lasted_s(self) -> float:
+        """Since the first failure."""
+        return time.monotonic() - self._began
+
+
+def write_entries(connection: Connection, entries: Sequence[Entry]) -> list[tuple[Entry, str]]:
+    """Write them all, but for those that the database cannot hold; gives these, each with the reason.
+
+    A batch that holds one is halved until it stands alone, so that no other is lost with it.
+
+    Raises:
+        LedgerError: the database cannot be written at present; some may have been.
     """
-    oldest = "SELECT id FROM decisions WHERE time < ? ORDER BY time LIMIT ?"
-    deleted = 0
-    while True:
-        with connection.exclusive():
-            chosen = (before, _SWEPT_AT_ONCE)
-            connection.execute(f"DELETE FROM feedback WHERE decision_id IN ({oldest})", chosen)
-            gone = connection.execute(f"DELETE FROM decisions WHERE id IN ({oldest}) RETURNING 1", chosen)
-        deleted += len(gone)
-        if len(gone) < _SWEPT_AT_ONCE:
-            return deleted
+    if not entries:
+        return []
+    try:
+        # A statement is a transaction of its own here: the batch is in the ledger whole or not at all. Should its
+        # confirmation be lost, the ids keep the second attempt from writing it twice.
+        connection.execute(_insert(len(entries)), [value for entry in entries for value in _values_of(entry)])
+    except UnstorableError as error:
+        if len(entries) == 1:
+            return [(entries[0], str(error))]
+        half = len(entries) // 2
+        return write_entries(connection, entries[:half]) + write_entries(connection, entries[half:])
+    return []
+
+
+def _insert(rows: int) -> str:
+    values = ", ".join([_ONE_ROW] * rows)
+    return f"INSERT INTO decisions ({', '.join(COLUMNS)}) VALUES {values} ON CONFLICT DO NOTHING"
 
 
 def query_sha256(query: str) -> str:

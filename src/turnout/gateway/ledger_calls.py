@@ -39,6 +39,8 @@ class LedgerCalls:
             thread.shutdown(wait=True)
 
     def _run(self, step: Callable[[Connection], Result]) -> Result:
+        if self._connection is not None and not self._connection.is_in_place():
+            self._disconnect()
         try:
             self._connection = self._connection or self._database.connect()
             return step(self._connection)

@@ -32,20 +32,27 @@ class Counter:
 class Histogram:
     """A family of distributions over fixed bounds."""
 
-    def __init__(self, bounds: Sequence[float]) -> None:
+    def __init__(self, bounds: Sequence[float], labels: Iterable[Labels] = ()) -> None:
+        """Args:
+        bounds: of its buckets, rising.
+        labels: of those that are there before the first observation, as they must be for one in another thread.
+        """
         self.bounds = tuple(bounds)
-        self.counts: dict[Labels, list[int]] = {}
+        self.counts: dict[Labels, list[int]] = {known: self._nothing() for known in labels}
         """For each bound the observations at most so large that no lower bound took; then those above all."""
-        self.sums: dict[Labels, float] = {}
+        self.sums: dict[Labels, float] = dict.fromkeys(self.counts, 0.0)
 
     def observe(self, labels: Labels, value: float) -> None:
         """Take one observation."""
         counts = self.counts.get(labels)
         if counts is None:
-            counts = self.counts[labels] = [0] * (len(self.bounds) + 1)
+            counts = self.counts[labels] = self._nothing()
             self.sums[labels] = 0.0
         counts[bisect_left(self.bounds, value)] += 1
         self.sums[labels] += value
+
+    def _nothing(self) -> list[int]:
+        return [0] * (len(self.bounds) + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +80,12 @@ class Registry:
     def histogram(self, name: str, help: str, bounds: Sequence[float], labels: Labels = ()) -> Histogram:
         """A new family of histograms."""
         histogram = Histogram(bounds)
-        self._add(name, help, "histogram", lambda: _histogram_samples(name, labels, histogram))
+        self.distribution(name, help, histogram, labels)
         return histogram
+
+    def distribution(self, name: str, help: str, histogram: Histogram, labels: Labels = ()) -> None:
+        """A new family of histograms that someone else keeps."""
+        self._add(name, help, "histogram", lambda: _histogram_samples(name, labels, histogram))
 
     def gauge(self, name: str, help: str, read: Read, labels: Labels = ()) -> None:
         """A new family whose present values are read when they are asked for."""

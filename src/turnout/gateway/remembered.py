@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -27,6 +27,7 @@ READ_LIMIT_S = 0.2
 _LOOK_AGAIN_S = 0.1
 _PAUSE_S = 1.0
 _SWEEP_EVERY_S = 60.0
+_ROWS_AT_ONCE = 500
 _logger = logging.getLogger(__name__)
 
 
@@ -42,6 +43,7 @@ class Timed(Protocol):
 
 
 Item = TypeVar("Item", bound=Timed)
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -59,25 +61,34 @@ class Table(Generic[Item]):
         return self.kind(*rows[0]) if rows else None
 
     def store(self, connection: Connection, items: Mapping[str, Item | None], older_than: float | None) -> None:
-        """Keep these (None deletes one), and delete what is older than a time, in seconds since 1970."""
-        columns = self._columns()
-        marks = ", ".join("?" for _ in ("id", *columns))
-        changes = ", ".join(f"{column} = excluded.{column}" for column in columns)
-        with connection.exclusive():
-            for id, item in items.items():
-                if item is None:
-                    connection.execute(f"DELETE FROM {self.name} WHERE id = ?", (id,))
-                    continue
-                connection.execute(
-                    f"INSERT INTO {self.name} (id, {', '.join(columns)}) VALUES ({marks}) "
-                    f"ON CONFLICT (id) DO UPDATE SET {changes}",
-                    (id, *(getattr(item, column) for column in columns)),
-                )
-            if older_than is not None:
-                connection.execute(f"DELETE FROM {self.name} WHERE time < ?", (older_than,))
+        """Keep these (None deletes one), and delete what is older than a time, in seconds since 1970.
+
+        In a few statements, however many there are: others' writes wait while one is under way.
+        """
+        columns = ("id", *self._columns())
+        marks = f"({', '.join('?' for _ in columns)})"
+        changes = ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
+        kept = [
+            (id, *(getattr(item, column) for column in columns[1:])) for id, item in items.items() if item is not None
+        ]
+        for rows in _parts(kept):
+            connection.execute(
+                f"INSERT INTO {self.name} ({', '.join(columns)}) VALUES {', '.join([marks] * len(rows))} "
+                f"ON CONFLICT (id) DO UPDATE SET {changes}",
+                [value for row in rows for value in row],
+            )
+        for ids in _parts([id for id, item in items.items() if item is None]):
+            connection.execute(f"DELETE FROM {self.name} WHERE id IN ({', '.join('?' for _ in ids)})", ids)
+        if older_than is not None:
+            connection.execute(f"DELETE FROM {self.name} WHERE time < ?", (older_than,))
 
     def _columns(self) -> list[str]:
         return [column.name for column in fields(self.kind)]
+
+
+def _parts(rows: Sequence[Part]) -> Iterator[Sequence[Part]]:
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        yield rows[start : start + _ROWS_AT_ONCE]
 
 
 class Remembered(Generic[Item]):
@@ -93,6 +104,7 @@ class Remembered(Generic[Item]):
         shared: bool = False,
         max_remembered: int = MAX_REMEMBERED,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         Args:
@@ -100,14 +112,16 @@ class Remembered(Generic[Item]):
             shared: whether other processes write there, too, so that memory is not trusted.
             max_remembered: items in memory.
             clock: seconds since 1970.
+            monotonic: seconds that no one can set.
         """
         self.clock = clock
+        self._monotonic = monotonic
         self._calls = calls
         self._shared = shared
         self._max_remembered = max_remembered
         self._memory: OrderedDict[str, Item] = OrderedDict()
-        self._started = clock()
-        self._swept = 0.0
+        self._started = monotonic()
+        self._swept = float("-inf")
         self._unwritten: dict[str, Item | None] = {}
         self._writing: asyncio.Task[None] | None = None
         self._failed_before = False
@@ -158,7 +172,7 @@ class Remembered(Generic[Item]):
 
     async def _read(self, calls: LedgerCalls, id: str, known: Item | None) -> Item | None:
         """What the store holds, or what is known here if it cannot be read."""
-        if time.monotonic() < self._no_reads_until:
+        if self._monotonic() < self._no_reads_until:
             return known
         try:
             async with asyncio.timeout(READ_LIMIT_S):
@@ -167,7 +181,7 @@ class Remembered(Generic[Item]):
             self._note_failure(error)
             return known
         except TimeoutError:
-            self._no_reads_until = time.monotonic() + _PAUSE_S
+            self._no_reads_until = self._monotonic() + _PAUSE_S
             self._note_failure(LedgerError("The ledger takes too long to read."))
             return known
         self._failed_before = False
@@ -179,7 +193,7 @@ class Remembered(Generic[Item]):
 
     def _may_be_stored(self) -> bool:
         """Whether the store may know what memory does not: from before the start, or from long ago."""
-        return self.clock() - self._started <= self.table.kept_s or len(self._memory) >= self._max_remembered
+        return self._monotonic() - self._started <= self.table.kept_s or len(self._memory) >= self._max_remembered
 
     def _remember(self, id: str, item: Item) -> None:
         self._memory[id] = item
@@ -199,12 +213,11 @@ class Remembered(Generic[Item]):
         try:
             while self._unwritten:
                 batch = dict(self._unwritten)
-                now = self.clock()
-                sweep = now - self._swept > _SWEEP_EVERY_S
-                older_than = now - self.table.kept_s if sweep else None
+                sweep = self._monotonic() - self._swept > _SWEEP_EVERY_S
+                older_than = self.clock() - self.table.kept_s if sweep else None
                 await self._calls.run(partial(self.table.store, items=batch, older_than=older_than))
                 if sweep:
-                    self._swept = now
+                    self._swept = self._monotonic()
                 for id, item in batch.items():
                     if self._unwritten.get(id) is item:
                         del self._unwritten[id]

@@ -94,6 +94,22 @@ def watch_gateway(registry: Registry, counters: Counters, ledger: Ledger | None,
         registry.gauge("turnout_ledger_queue", "Entries that wait to be written.", lambda: only(ledger.queued))
         registry.counted("turnout_ledger_written_total", "Entries written.", lambda: only(ledger.written))
         registry.counted("turnout_ledger_dropped_total", "Entries lost.", lambda: only(ledger.dropped))
+        registry.counted(
+            "turnout_ledger_refused_total", "Entries that the database cannot hold.", lambda: only(ledger.refused)
+        )
+        registry.counted(
+            "turnout_ledger_failures_total",
+            "Times that the ledger could not be written.",
+            lambda: only(ledger.failures),
+        )
+        registry.gauge(
+            "turnout_ledger_failing",
+            "In how many workers the ledger cannot be written at present.",
+            lambda: only(int(ledger.failing)),
+        )
+        registry.distribution(
+            "turnout_ledger_delay_seconds", "From a request's end until its entry was written.", ledger.delays
+        )
     registry.counted("process_cpu_seconds_total", "Processor time of this process.", lambda: only(_cpu_s()))
     if _STATM.exists():
         registry.gauge("process_resident_memory_bytes", "Memory of this process.", lambda: only(_memory_bytes()))
