@@ -32,7 +32,7 @@ from turnout.calibration import Calibration
 from turnout.config import parse_config
 from turnout.demo.stand_in import answering
 from turnout.gateway.app import build_app
-from turnout.gateway.reading import read_entries
+from turnout.gateway.ledger.reading import read_entries
 from turnout.gateway.server import listen, running
 from turnout.pricing import CHARACTERS_A_TOKEN, Price
 from turnout.route import Route

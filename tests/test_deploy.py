@@ -19,7 +19,7 @@ from turnout.cli.main import COMMANDS as KNOWN
 from turnout.cli.serve import serve
 from turnout.config import Config, load_config, parse_config
 from turnout.gateway.app import build_app
-from turnout.gateway.openapi import DESCRIPTION
+from turnout.gateway.endpoints.openapi import DESCRIPTION
 from turnout.gateway.server import DRAIN_S
 
 ROOT = Path(__file__).parents[1]

@@ -6,9 +6,9 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from turnout.gateway.database import SqliteDatabase
-from turnout.gateway.keys import Limits, create_key
-from turnout.gateway.schema import open_ledger
+from turnout.gateway.ledger.database import SqliteDatabase
+from turnout.gateway.ledger.schema import open_ledger
+from turnout.gateway.limits.keys import Limits, create_key
 
 PRICES = {"strong": (10.0, 30.0), "weak": (0.24, 0.24)}
 """US dollars a million tokens read and written."""

@@ -9,8 +9,8 @@ import pytest
 from ledgers import ENTRY
 
 from turnout import Battles, Calibration, ModelPair
-from turnout.gateway.database import SqliteDatabase
-from turnout.gateway.ledger import Ledger
+from turnout.gateway.ledger.database import SqliteDatabase
+from turnout.gateway.ledger.writing import Ledger
 from turnout.routers.baselines import RandomRouter
 
 Run = Callable[..., tuple[int, str, str]]

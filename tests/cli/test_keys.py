@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from turnout.gateway.database import SqliteDatabase
-from turnout.gateway.keys import KeyRing
-from turnout.gateway.leases import Claim, lease, window_of
-from turnout.gateway.schema import open_ledger
+from turnout.gateway.ledger.database import SqliteDatabase
+from turnout.gateway.ledger.schema import open_ledger
+from turnout.gateway.limits.keys import KeyRing
+from turnout.gateway.limits.leases import Claim, lease, window_of
 
 Run = Callable[..., tuple[int, str, str]]
 

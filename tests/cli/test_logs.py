@@ -13,10 +13,10 @@ from ledgers import ENTRY
 from processes import TURNOUT
 
 from turnout import Battles
-from turnout.gateway.database import SqliteDatabase
-from turnout.gateway.feedback import Feedback, keep
-from turnout.gateway.ledger import Entry, Ledger
-from turnout.gateway.schema import open_ledger
+from turnout.gateway.endpoints.feedback import Feedback, keep
+from turnout.gateway.ledger.database import SqliteDatabase
+from turnout.gateway.ledger.schema import open_ledger
+from turnout.gateway.ledger.writing import Entry, Ledger
 
 Run = Callable[..., tuple[int, str, str]]
 PRICED = {"cost_usd": 0.25, "cost_usd_if_strong": 1.0, "model": "small", "side": "weak", "win_rate": 0.1}

@@ -17,7 +17,7 @@ from saved_routers import save_random_router
 from turnout import ModelPair
 from turnout.cli.serve import serve
 from turnout.errors import ConfigError, LedgerError
-from turnout.gateway.reading import read_entries
+from turnout.gateway.ledger.reading import read_entries
 from turnout.gateway.server import listen
 
 CONFIG = """

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from processes import TURNOUT
 
-from turnout.gateway.reading import read_entries
+from turnout.gateway.ledger.reading import read_entries
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 

@@ -17,7 +17,7 @@ from turnout.demo.run import DemoReport, ask_all, demo_gateway
 from turnout.demo.stand_in import answer_text, stand_in_models, stand_in_provider
 from turnout.demo.table import as_object, as_text, notes_of
 from turnout.errors import UpstreamStatusError
-from turnout.gateway.reading import read_entries
+from turnout.gateway.ledger.reading import read_entries
 from turnout.pricing import Price, estimate_tokens
 from turnout.routers.baselines import RandomRouter
 from turnout.types import FloatArray

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from turnout.gateway.database import Database, PostgresDatabase, SqliteDatabase
-from turnout.gateway.ledger import Entry
+from turnout.gateway.ledger.database import Database, PostgresDatabase, SqliteDatabase
+from turnout.gateway.ledger.writing import Entry
 
 ENTRY = Entry(
     id="dec-0",

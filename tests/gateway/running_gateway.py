@@ -18,8 +18,8 @@ from scripted_provider import CLIENT_KEY, PROVIDER_KEY
 from turnout import Battles, ModelPair, Router
 from turnout.config import parse_config
 from turnout.gateway.app import Gateway, build_app
-from turnout.gateway.ledger import Entry
-from turnout.gateway.reading import read_entries
+from turnout.gateway.ledger.reading import read_entries
+from turnout.gateway.ledger.writing import Entry
 from turnout.gateway.server import listen
 from turnout.gateway.server import running as serving
 from turnout.types import FloatArray

@@ -14,10 +14,10 @@ from scripted_provider import Provider
 from turnout.config import ServerConfig, parse_config
 from turnout.errors import ConfigError
 from turnout.gateway.browsers import BrowserGuard
-from turnout.gateway.database import SqliteDatabase
 from turnout.gateway.errors import RequestError
-from turnout.gateway.keys import create_key
-from turnout.gateway.schema import open_ledger
+from turnout.gateway.ledger.database import SqliteDatabase
+from turnout.gateway.ledger.schema import open_ledger
+from turnout.gateway.limits.keys import create_key
 
 EASY = [{"role": "user", "content": "an easy one"}]
 BODY = {"model": "auto", "messages": EASY}

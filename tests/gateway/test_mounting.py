@@ -21,7 +21,7 @@ from starlette.routing import Mount, Route
 from turnout import ModelPair
 from turnout.config import parse_config
 from turnout.gateway.app import Gateway, build_app
-from turnout.gateway.reading import read_entries
+from turnout.gateway.ledger.reading import read_entries
 from turnout.gateway.server import listen
 
 HARD: Any = [{"role": "user", "content": "a hard one"}]

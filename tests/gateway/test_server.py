@@ -17,7 +17,7 @@ from turnout.config import parse_config
 from turnout.errors import LedgerError
 from turnout.gateway import server
 from turnout.gateway.app import Gateway, build_app
-from turnout.gateway.reading import read_entries
+from turnout.gateway.ledger.reading import read_entries
 from turnout.gateway.server import listen, running
 
 

@@ -134,8 +134,8 @@ def read_queries(queries: Path | None, battles: Path | None, ledger: str | None)
 
         return list(Battles.read_jsonl(battles).queries), battles
     if ledger is not None:
-        from turnout.gateway.database import open_database
-        from turnout.gateway.reading import read_queries as read_ledger
+        from turnout.gateway.ledger.database import open_database
+        from turnout.gateway.ledger.reading import read_queries as read_ledger
 
         database = open_database(ledger)
         return read_ledger(database), Path(database.name)

@@ -13,7 +13,7 @@ import click
 from turnout.cli.ledger_place import ledger_database, ledger_options
 
 if TYPE_CHECKING:
-    from turnout.gateway.explain import Explanation
+    from turnout.gateway.ledger.explain import Explanation
 
 _SHOWN_CHARACTERS = 90
 
@@ -43,7 +43,7 @@ def explain(
     """
     from turnout.config import load_config
     from turnout.data.battles import Battles
-    from turnout.gateway.explain import explain as explain_decision
+    from turnout.gateway.ledger.explain import explain as explain_decision
 
     config = load_config(config_path) if ledger_place is None or config_path.exists() else None
     explanation = explain_decision(

@@ -16,8 +16,8 @@ from turnout.errors import UnknownNameError
 from turnout.types import JSON
 
 if TYPE_CHECKING:
-    from turnout.gateway.database import Connection
-    from turnout.gateway.keys import ClientKey
+    from turnout.gateway.ledger.database import Connection
+    from turnout.gateway.limits.keys import ClientKey
 
 
 @click.group(epilog="Example: turnout keys create --name ann --usd-per-day 5")
@@ -59,8 +59,8 @@ def create(
     """
     from typing import cast
 
-    from turnout.gateway.keys import AtLimit, Limits, create_key
-    from turnout.gateway.schema import open_ledger
+    from turnout.gateway.ledger.schema import open_ledger
+    from turnout.gateway.limits.keys import AtLimit, Limits, create_key
 
     for route in routes:
         if ledger_place is None:
@@ -80,8 +80,8 @@ def create(
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each key, one a line.")
 def list_(config_path: Path, ledger_place: str | None, as_json: bool) -> None:
     """List all keys with their limits and what they have used, revoked ones included."""
-    from turnout.gateway.keys import list_keys
-    from turnout.gateway.schema import open_ledger
+    from turnout.gateway.ledger.schema import open_ledger
+    from turnout.gateway.limits.keys import list_keys
 
     with closing(open_ledger(ledger_database(config_path, ledger_place))) as connection:
         found = [(key, _used(connection, key)) for key in list_keys(connection)]
@@ -101,8 +101,8 @@ def list_(config_path: Path, ledger_place: str | None, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def revoke(id: str, config_path: Path, ledger_place: str | None, as_json: bool) -> None:
     """Shut out the key with this ID, for good. Running gateways know within a second."""
-    from turnout.gateway.keys import revoke_key
-    from turnout.gateway.schema import open_ledger
+    from turnout.gateway.ledger.schema import open_ledger
+    from turnout.gateway.limits.keys import revoke_key
 
     with closing(open_ledger(ledger_database(config_path, ledger_place))) as connection:
         key = revoke_key(connection, id)
@@ -124,7 +124,7 @@ def _used(connection: Connection, key: ClientKey) -> dict[str, float]:
     """What is used of each limit in its present window; calls under way count with their worst case."""
     from typing import get_args
 
-    from turnout.gateway.leases import Kind, used_in_window
+    from turnout.gateway.limits.leases import Kind, used_in_window
 
     return {
         kind: used_in_window(connection, key.id, kind, now=time.time())

@@ -18,8 +18,8 @@ from turnout.cli.ledger_place import ledger_database, ledger_options
 from turnout.errors import InvalidValueError
 
 if TYPE_CHECKING:
-    from turnout.gateway.ledger import Entry
-    from turnout.gateway.reading import Grouping, Savings, Selection
+    from turnout.gateway.ledger.reading import Grouping, Savings, Selection
+    from turnout.gateway.ledger.writing import Entry
 
 Command = Callable[..., Any]
 
@@ -58,8 +58,8 @@ def selection_options(command: Command) -> Command:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each entry, one a line.")
 def tail(config_path: Path, ledger_place: str | None, count: int, follow: bool, as_json: bool, **selected: Any) -> None:
     """Print the latest entries, oldest first."""
-    from turnout.gateway.reading import last_entries
-    from turnout.gateway.schema import open_ledger
+    from turnout.gateway.ledger.reading import last_entries
+    from turnout.gateway.ledger.schema import open_ledger
 
     selection = _selection(**selected)
     with closing(open_ledger(ledger_database(config_path, ledger_place))) as connection:
@@ -83,7 +83,7 @@ def tail(config_path: Path, ledger_place: str | None, count: int, follow: bool, 
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each entry, one a line.")
 def query(config_path: Path, ledger_place: str | None, as_json: bool, **selected: Any) -> None:
     """Print the entries that the options select, oldest first."""
-    from turnout.gateway.reading import read_entries
+    from turnout.gateway.ledger.reading import read_entries
 
     for entry in read_entries(ledger_database(config_path, ledger_place), _selection(**selected)):
         click.echo(_as_json(entry) if as_json else as_line(entry))
@@ -115,8 +115,8 @@ def export(
     Both need the queries' text (query_text = "full" under [ledger]).
     """
     from turnout.data.jsonl import write_jsonl
-    from turnout.gateway.feedback_battles import battles_from_feedback
-    from turnout.gateway.reading import read_queries
+    from turnout.gateway.ledger.feedback_battles import battles_from_feedback
+    from turnout.gateway.ledger.reading import read_queries
 
     database, selection = ledger_database(config_path, ledger_place), _selection(**selected)
     if kind == "queries":
@@ -153,8 +153,8 @@ def export(
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each line.")
 def savings(config_path: Path, ledger_place: str | None, by: str, as_json: bool, **selected: Any) -> None:
     """Print the dollars that were spent, and those that strong alone would have cost for the same tokens."""
-    from turnout.gateway.reading import savings as read_savings
-    from turnout.gateway.reading import total
+    from turnout.gateway.ledger.reading import savings as read_savings
+    from turnout.gateway.ledger.reading import total
 
     parts = read_savings(ledger_database(config_path, ledger_place), cast("Grouping", by), _selection(**selected))
     if as_json:
@@ -208,7 +208,7 @@ def _as_json(entry: Entry) -> str:
 def _selection(
     route: str | None, model: str | None, key_id: str | None, since: str | None, until: str | None, failed: bool
 ) -> Selection:
-    from turnout.gateway.reading import Selection
+    from turnout.gateway.ledger.reading import Selection
 
     now = time.time()
     return Selection(

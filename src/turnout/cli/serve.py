@@ -52,7 +52,7 @@ def serve(
     from turnout.config import Config, host_and_port, load_config
     from turnout.errors import ConfigError
     from turnout.gateway.app import build_app
-    from turnout.gateway.request_log import start_logging
+    from turnout.gateway.observing.request_log import start_logging
     from turnout.gateway.server import listen, run
 
     def read_config() -> Config:
@@ -105,7 +105,7 @@ def _supervise(opened: Sequence[socket.socket], workers: int, check: Callable[[]
 
     if sys.platform == "win32":
         raise ConfigError("[server]: several workers need a system with signals such as SIGHUP; set workers = 1.")
-    from turnout.gateway.metrics_of_workers import FOLDER_VARIABLE
+    from turnout.gateway.observing.metrics_of_workers import FOLDER_VARIABLE
     from turnout.gateway.workers import Supervisor
 
     command = [sys.executable, "-c", "from turnout.cli import main; main()", *sys.argv[1:], "--worker"]

@@ -17,8 +17,8 @@ from turnout.demo.models import DemoModel
 from turnout.demo.queries import QUERIES
 from turnout.errors import UpstreamProtocolError
 from turnout.gateway.app import Gateway, build_app
-from turnout.gateway.ledger import Entry
-from turnout.gateway.reading import read_entries
+from turnout.gateway.ledger.reading import read_entries
+from turnout.gateway.ledger.writing import Entry
 from turnout.gateway.server import listen, running
 from turnout.route import Route
 from turnout.types import ModelPair

@@ -21,7 +21,6 @@ import orjson
 from turnout._version import __version__
 from turnout.chat_client import ConnectionPool
 from turnout.config import Config, ServerConfig
-from turnout.gateway.access import Access, OpenAccess
 from turnout.gateway.asgi import (
     JSON_TYPE,
     ClientLeft,
@@ -32,37 +31,38 @@ from turnout.gateway.asgi import (
     send_whole,
 )
 from turnout.gateway.browsers import BrowserGuard
-from turnout.gateway.calling import PersistentUpstream, Upstream
-from turnout.gateway.choosing import Chooser
+from turnout.gateway.choosing.chooser import Chooser
+from turnout.gateway.choosing.routes import Routes, load_routes
+from turnout.gateway.choosing.sessions import Sessions
+from turnout.gateway.choosing.stored_responses import StoredResponses
 from turnout.gateway.counters import Counters
-from turnout.gateway.database import open_database
-from turnout.gateway.deciding import DECISION_ONLY
+from turnout.gateway.endpoints.feedback import FeedbackEndpoint
+from turnout.gateway.endpoints.metrics import MetricsEndpoint
+from turnout.gateway.endpoints.models import MODELS_PATH, ModelList, speaks_anthropic
+from turnout.gateway.endpoints.openapi import DESCRIPTION
 from turnout.gateway.errors import RequestError, internal_error
-from turnout.gateway.feedback import FeedbackEndpoint
 from turnout.gateway.generation import Generation, needing_restart, reloadable
-from turnout.gateway.keyed_access import KeyedAccess
-from turnout.gateway.ledger import Ledger
-from turnout.gateway.ledger_calls import LedgerCalls
-from turnout.gateway.metrics import Registry
-from turnout.gateway.metrics_endpoint import MetricsEndpoint
-from turnout.gateway.metrics_of_workers import FOLDER_VARIABLE, MetricsOfWorkers
-from turnout.gateway.models import MODELS_PATH, ModelList, speaks_anthropic
-from turnout.gateway.openapi import DESCRIPTION
-from turnout.gateway.pipeline import Pipeline
+from turnout.gateway.ledger.calls import LedgerCalls
+from turnout.gateway.ledger.database import open_database
+from turnout.gateway.ledger.writing import Ledger
+from turnout.gateway.observing.metrics import Registry
+from turnout.gateway.observing.metrics_of_workers import FOLDER_VARIABLE, MetricsOfWorkers
+from turnout.gateway.observing.request_log import RequestLog
+from turnout.gateway.observing.request_metrics import RequestMetrics, watch_gateway
+from turnout.gateway.observing.tracing import Tracing
+from turnout.gateway.observing.upstream_metrics import watch_upstreams
 from turnout.gateway.protocols.anthropic_messages import ANTHROPIC_MESSAGES, ANTHROPIC_TOKEN_COUNT
 from turnout.gateway.protocols.base import ClientProtocol
 from turnout.gateway.protocols.error_shapes import anthropic_body, openai_body
 from turnout.gateway.protocols.openai_chat import OPENAI_CHAT
 from turnout.gateway.protocols.openai_embeddings import OPENAI_EMBEDDINGS
 from turnout.gateway.protocols.openai_responses import OPENAI_RESPONSES
-from turnout.gateway.recording import LedgerRecorder, Recorder, ResponseRecorder, SessionRecorder, SideCounter
-from turnout.gateway.request_log import RequestLog
-from turnout.gateway.request_metrics import RequestMetrics, watch_gateway
-from turnout.gateway.routes import Routes, load_routes
-from turnout.gateway.sessions import Sessions
-from turnout.gateway.stored_responses import StoredResponses
-from turnout.gateway.tracing import Tracing
-from turnout.gateway.upstream_metrics import watch_upstreams
+from turnout.gateway.steps.access import Access, OpenAccess
+from turnout.gateway.steps.calling import PersistentUpstream, Upstream
+from turnout.gateway.steps.deciding import DECISION_ONLY
+from turnout.gateway.steps.keyed_access import KeyedAccess
+from turnout.gateway.steps.pipeline import Pipeline
+from turnout.gateway.steps.recording import LedgerRecorder, Recorder, ResponseRecorder, SessionRecorder, SideCounter
 from turnout.routers.base import Router
 
 PROTOCOLS: tuple[ClientProtocol, ...] = (

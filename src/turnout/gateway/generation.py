@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from turnout.config import Config
 from turnout.gateway.browsers import BrowserGuard
-from turnout.gateway.pipeline import Pipeline
-from turnout.gateway.routes import Routes
+from turnout.gateway.choosing.routes import Routes
+from turnout.gateway.steps.pipeline import Pipeline
 
 
 @dataclass(eq=False)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from turnout.config import ModelConfig
 from turnout.gateway.app import PROTOCOLS
+from turnout.gateway.choosing.needs import Needs
 from turnout.gateway.errors import RequestError
-from turnout.gateway.needs import Needs
 from turnout.gateway.protocols.base import ClientProtocol
 from turnout.query import query_of
 

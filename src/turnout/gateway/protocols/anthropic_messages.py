@@ -22,7 +22,7 @@ from turnout.gateway.protocols.bridges import PassingBridge, TranslatingBridge
 from turnout.gateway.protocols.error_shapes import anthropic_body, anthropic_error
 from turnout.gateway.protocols.streams import ChatBooks, MessageBooks, NamedSink, named_event
 from turnout.gateway.protocols.translate_messages_to_chat import MessageEvents, chat_request, message_answer
-from turnout.gateway.usage import chat_usage, message_usage
+from turnout.gateway.protocols.usage import chat_usage, message_usage
 
 MESSAGES_PATH = "/messages"
 

@@ -14,7 +14,7 @@ import orjson
 from turnout.config import ModelConfig
 from turnout.errors import UpstreamError
 from turnout.gateway.errors import RequestError
-from turnout.gateway.usage import Usage
+from turnout.gateway.protocols.usage import Usage
 
 MOST = 1_000_000_000
 """A larger number of tokens or of answers counts as this one, so that sums of what they cost stay exact."""

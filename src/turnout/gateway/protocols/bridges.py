@@ -12,10 +12,10 @@ from turnout.config import ModelConfig
 from turnout.errors import UpstreamProtocolError
 from turnout.gateway.protocols.base import ModelRequest, StreamReader, dumped
 from turnout.gateway.protocols.error_shapes import error_object
+from turnout.gateway.protocols.splice import provider_body
 from turnout.gateway.protocols.streams import Books, PassingReader, Sink, TranslatingReader
 from turnout.gateway.protocols.translation import EventTranslator, error_message
-from turnout.gateway.splice import provider_body
-from turnout.gateway.usage import Usage
+from turnout.gateway.protocols.usage import Usage
 
 
 @dataclass(frozen=True)

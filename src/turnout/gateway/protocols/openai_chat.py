@@ -22,7 +22,7 @@ from turnout.gateway.protocols.bridges import PassingBridge, TranslatingBridge
 from turnout.gateway.protocols.error_shapes import openai_body, openai_error
 from turnout.gateway.protocols.streams import ChatBooks, ChatSink, MessageBooks
 from turnout.gateway.protocols.translate_chat_to_messages import ChatChunks, chat_answer, messages_request
-from turnout.gateway.usage import chat_usage, message_usage
+from turnout.gateway.protocols.usage import chat_usage, message_usage
 
 
 class OpenAIChat:

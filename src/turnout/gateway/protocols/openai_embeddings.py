@@ -11,7 +11,7 @@ from turnout.gateway.protocols.base import Bridge, ModelRequest, model_of, parse
 from turnout.gateway.protocols.bridges import PassingBridge
 from turnout.gateway.protocols.error_shapes import openai_body
 from turnout.gateway.protocols.streams import ChatBooks
-from turnout.gateway.usage import chat_usage
+from turnout.gateway.protocols.usage import chat_usage
 
 
 class OpenAIEmbeddings:

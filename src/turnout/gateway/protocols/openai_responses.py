@@ -31,7 +31,7 @@ from turnout.gateway.protocols.streams import (
 )
 from turnout.gateway.protocols.translate_chat_to_messages import ChatChunks, chat_answer, messages_request
 from turnout.gateway.protocols.translate_responses_to_chat import ResponseEvents, chat_request, response_answer
-from turnout.gateway.usage import chat_usage, message_usage, response_usage
+from turnout.gateway.protocols.usage import chat_usage, message_usage, response_usage
 
 
 class OpenAIResponses:

@@ -1,0 +1,179 @@
+"""POST /v1/feedback: what a client says of an answer, kept beside the decision that brought it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import orjson
+
+from turnout.errors import LedgerError
+from turnout.gateway.asgi import JSON_TYPE, Receive, Scope, Send, read_body, refuse_body, send_whole
+from turnout.gateway.errors import RequestError
+from turnout.gateway.ledger.calls import LedgerCalls
+from turnout.gateway.ledger.database import Connection
+from turnout.gateway.ledger.reading import find_entry
+from turnout.gateway.ledger.writing import Entry
+from turnout.gateway.protocols.base import parse_object, refused
+from turnout.gateway.protocols.error_shapes import openai_body
+from turnout.gateway.steps.access import Access
+
+MAX_BODY_BYTES = 10_000
+
+_THUMBS = {"up": 1.0, "down": 0.0}
+_KEYS = ("decision_id", "thumb", "score", "preferred")
+_WRITTEN_WITHIN_S = 1.0
+"""An answer can be judged before its entry is written."""
+_LOOK_AGAIN_S = 0.2
+_MAX_AT_ONCE = 32
+"""Feedback that is being looked into; more would keep the ledger from what requests wait for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What a client says of one answer: how good it was, or which model's would have been better."""
+
+    decision_id: str
+    kind: Literal["score", "preferred"]
+    score: float | None = None
+    """How good the answer was, in [0, 1]: a thumb up is 1, a thumb down 0."""
+    preferred: str | None = None
+    """The model whose answer to the same query is the better one; it may be the one that answered."""
+
+    @classmethod
+    def parse(cls, raw: bytes, models: Collection[str]) -> Feedback:
+        """The feedback in a body, or a RequestError that names the field which cannot be used.
+
+        Args:
+            raw: a JSON object.
+            models: the models that may be preferred.
+        """
+        body = parse_object(raw)
+        if unknown := sorted(body.keys() - set(_KEYS)):
+            raise refused(f"There is no field '{unknown[0][:100]}'. Known: {', '.join(_KEYS)}.", param=unknown[0][:100])
+        id = body.get("decision_id")
+        if not isinstance(id, str) or not id or len(id) > 100:
+            raise refused(
+                "'decision_id' must be given: what the answer's header x-turnout-decision-id says.", param="decision_id"
+            )
+        given = [name for name in _KEYS[1:] if body.get(name) is not None]
+        if len(given) != 1:
+            raise refused(
+                "Give one of 'thumb' (\"up\" or \"down\"), 'score' (from 0 to 1) and 'preferred' (a model's name), "
+                f"got {' and '.join(given) or 'none'}."
+            )
+        value = body[given[0]]
+        if given[0] == "preferred":
+            if not isinstance(value, str) or value not in models:
+                raise refused(
+                    f"'preferred' must be the name of a model: {', '.join(sorted(models))}.", param="preferred"
+                )
+            return cls(id, "preferred", preferred=value)
+        if given[0] == "thumb":
+            if not isinstance(value, str) or value not in _THUMBS:
+                raise refused('\'thumb\' must be "up" or "down".', param="thumb")
+            return cls(id, "score", score=_THUMBS[value])
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise refused("'score' must be a number from 0 to 1.", param="score")
+        return cls(id, "score", score=float(value))
+
+
+class FeedbackEndpoint:
+    """Takes feedback from the holder of the key that the decision was made for."""
+
+    def __init__(self, access: Access, calls: LedgerCalls, models: Callable[[], Collection[str]]) -> None:
+        self._access = access
+        self._calls = calls
+        self._models = models
+        self._under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            caller = self._access.authenticate(scope)
+            raw = await read_body(scope, receive, limit=MAX_BODY_BYTES)
+        except RequestError as error:
+            await refuse_body(receive, send, error, openai_body(error))
+            return
+        feedback = Feedback.parse(raw, self._models())
+        if self._under_way >= _MAX_AT_ONCE:
+            raise RequestError(
+                429,
+                "Too much feedback at once. Try again in a second.",
+                type="rate_limit_exceeded",
+                code="rate_limit_exceeded",
+                headers=((b"retry-after", b"1"),),
+            )
+        self._under_way += 1
+        try:
+            await self._keep(feedback, caller.id)
+        finally:
+            self._under_way -= 1
+        await send_whole(send, 200, (JSON_TYPE,), orjson.dumps({"decision_id": feedback.decision_id, "kept": True}))
+
+    async def _keep(self, feedback: Feedback, key_id: str | None) -> None:
+        deadline = time.monotonic() + _WRITTEN_WITHIN_S
+        try:
+            while not await self._calls.run(partial(keep, feedback=feedback, key_id=key_id)):
+                if time.monotonic() > deadline:
+                    raise RequestError(
+                        404,
+                        "There is no such decision of yours. Its id stands in the answer's header "
+                        "x-turnout-decision-id.",
+                        code="decision_not_found",
+                        param="decision_id",
+                    )
+                await asyncio.sleep(_LOOK_AGAIN_S)
+        except LedgerError:
+            raise RequestError(
+                503, "The gateway cannot keep feedback at present. Try again soon.", type="server_error"
+            ) from None
+
+
+def keep(connection: Connection, feedback: Feedback, key_id: str | None) -> bool:
+    """Keep what was said, in place of what was said before; False if there is no such decision of this key's.
+
+    Raises:
+        RequestError: the model that answered is preferred, but to which other is not known.
+    """
+    entry = find_entry(connection, feedback.decision_id)
+    if entry is None or entry.key_id != key_id:
+        return False
+    if feedback.preferred is not None and rival(entry, feedback.preferred) is None:
+        raise refused(
+            f"'preferred' is the model that answered, and there was no other to choose: '{entry.model}' was asked for "
+            "by its own name.",
+            param="preferred",
+        )
+    connection.execute(
+        """
+        INSERT INTO feedback (decision_id, kind, time, score, preferred) VALUES (?, ?, ?, ?, ?)
+        ON CONFLICT (decision_id, kind)
+        DO UPDATE SET time = excluded.time, score = excluded.score, preferred = excluded.preferred
+        """,
+        (feedback.decision_id, feedback.kind, time.time(), feedback.score, feedback.preferred),
+    )
+    return True
+
+
+def rival(entry: Entry, preferred: str) -> str | None:
+    """The model that a preferred one was better than: the one that answered, or else the other of its pair."""
+    if preferred != entry.model:
+        return entry.model
+    return next((model for model in (entry.strong, entry.weak) if model not in (None, entry.model)), None)
+
+
+def feedback_of(connection: Connection, decision_id: str) -> list[Feedback]:
+    """What was said of one decision's answer."""
+    rows = connection.execute(
+        "SELECT decision_id, kind, score, preferred FROM feedback WHERE decision_id = ? ORDER BY kind", (decision_id,)
+    )
+    return [_feedback(row) for row in rows]
+
+
+def _feedback(row: tuple[Any, ...]) -> Feedback:
+    return Feedback(*row)

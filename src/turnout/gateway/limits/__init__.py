@@ -1,0 +1,1 @@
+"""Who asks, what they may spend, and the most that a request can cost."""

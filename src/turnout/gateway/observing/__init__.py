@@ -1,0 +1,1 @@
+"""What an operator is shown: metrics, a line a request, spans."""

@@ -1,0 +1,1 @@
+"""What every request for a model goes through, one step after the other; `pipeline` is their order."""

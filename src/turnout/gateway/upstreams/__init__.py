@@ -1,0 +1,1 @@
+"""The addresses of providers: which one a call goes to, when one is left alone, and who calls it."""

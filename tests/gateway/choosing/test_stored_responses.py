@@ -1,0 +1,286 @@
+"""What follows up on a stored response goes to the provider that holds it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ledgers import KINDS, empty_database
+from openai import BadRequestError, InternalServerError, NotFoundError
+from provider_answers import RESPONSE_TEXT, named
+from running_gateway import RunningGateway, Start
+from scripted_provider import Provider, Reply, Request, plain, streamed
+
+from turnout.config import ModelConfig
+from turnout.gateway.choosing.stored_responses import (
+    KEPT_S,
+    StoredResponse,
+    StoredResponses,
+    conversation_id,
+    followed,
+    key_of,
+    response_id,
+    share_a_store,
+)
+from turnout.gateway.ledger.calls import LedgerCalls
+from turnout.gateway.ledger.schema import open_ledger
+
+HARD, EASY = "a hard one", "an easy one"
+
+
+def storing(name: str) -> Reply:
+    """A provider that stores responses and does not know those of others."""
+    known: list[str] = []
+
+    async def reply(provider: Provider, request: Request, writer: asyncio.StreamWriter) -> None:
+        body = request.body
+        before = body.get("previous_response_id")
+        if before is not None and before not in known:
+            error = {"error": {"message": "No such response.", "type": "invalid_request_error", "code": "not_found"}}
+            await plain(error, status="404 Not Found")(provider, request, writer)
+            return
+        known.append(f"resp_{name}_{len(known)}")
+        response = {**RESPONSE_TEXT, "id": known[-1]}
+        if body.get("stream"):
+            created = {"type": "response.created", "sequence_number": 0, "response": {**response, "status": "queued"}}
+            done = {"type": "response.completed", "sequence_number": 1, "response": response}
+            await streamed(b": hello\n\n", named(created), named(done))(provider, request, writer)
+        else:
+            await plain(response)(provider, request, writer)
+
+    return reply
+
+
+@pytest.fixture
+async def other() -> AsyncIterator[Provider]:
+    """The provider of the weak model."""
+    async with Provider(default=storing("small")) as other:
+        yield other
+
+
+@pytest.fixture
+def tables(provider: Provider, other: Provider) -> dict[str, Any]:
+    provider.default = storing("big")
+    return {
+        "models": {
+            "big": {"base_url": provider.base_url, "native_responses": True},
+            "small": {"base_url": other.base_url, "native_responses": True},
+        }
+    }
+
+
+async def ask(gateway: RunningGateway, text: Any, before: str | None = None, **fields: Any) -> tuple[str, str, str]:
+    """The response's id, the model that gave it, and why."""
+    if before is not None:
+        fields["previous_response_id"] = before
+    answer = await gateway.openai.responses.with_raw_response.create(**{"model": "auto", "input": text, **fields})
+    return answer.parse().id, answer.headers["x-turnout-model"], answer.headers["x-turnout-reason"]
+
+
+async def test_a_follow_up_goes_where_the_response_is_whatever_its_win_rate(
+    tables: dict[str, Any], start: Start, other: Provider
+) -> None:
+    gateway = await start(**tables)
+    for first, model, then in ((HARD, "big", EASY), (EASY, "small", HARD)):
+        id, chosen, _ = await ask(gateway, first)
+        assert chosen == model
+        for _ in range(2):  # each follow-up is followed up in turn
+            id, chosen, reason = await ask(gateway, then, before=id)
+            assert (chosen, reason) == (model, "holds the earlier response")
+    assert other.requests[-1].body["previous_response_id"] == "resp_small_1"
+    entries = await gateway.entries(6)
+    assert {(entry.side, entry.reason) for entry in entries[1:3]} == {("strong", "holds the earlier response")}
+
+
+async def test_a_streamed_response_is_followed_up(tables: dict[str, Any], start: Start) -> None:
+    gateway = await start(**tables)
+    stream = await gateway.openai.responses.create(model="auto", input=EASY, stream=True)
+    first = [event async for event in stream][-1]
+    assert first.type == "response.completed"
+    assert (await ask(gateway, HARD, before=first.response.id))[1] == "small"
+
+
+async def test_a_conversation_that_a_provider_keeps_stays_with_it(tables: dict[str, Any], start: Start) -> None:
+    gateway = await start(**tables)
+    _, model, reason = await ask(gateway, EASY, conversation="conv_1")
+    assert (model, reason) == ("small", "below the threshold; the earlier response is unknown here")
+    assert (await ask(gateway, HARD, conversation={"id": "conv_1"}))[1:] == ("small", "holds the earlier response")
+
+
+async def test_what_no_one_remembers_is_chosen_as_usual_and_says_so(tables: dict[str, Any], start: Start) -> None:
+    gateway = await start(**tables)
+    with pytest.raises(NotFoundError) as caught:
+        await ask(gateway, HARD, before="resp_of_last_year")
+    assert caught.value.response.headers["x-turnout-model"] == "big"
+    assert caught.value.response.headers["x-turnout-reason"] == (
+        "at or above the threshold; the earlier response is unknown here"
+    )
+
+
+async def test_what_is_not_to_be_stored_is_not_remembered(tables: dict[str, Any], start: Start) -> None:
+    gateway = await start(**tables)
+    id, _, _ = await ask(gateway, EASY, store=False)
+    assert await gateway.app.stored_responses.find(key_of(id)) is None
+
+
+async def test_another_worker_and_the_next_start_know(tables: dict[str, Any], start: Start, tmp_path: Path) -> None:
+    first = await start(**tables, server={"workers": 2})
+    second = await start(**tables, server={"workers": 2})
+    id, _, _ = await ask(first, EASY)
+    assert (await ask(second, HARD, before=id))[1] == "small"
+    await first.app.stored_responses.written()
+    started_later = await start(**tables)
+    assert (await ask(started_later, HARD, before=id))[1] == "small"
+    for gateway in (second, started_later):
+        await gateway.app.stored_responses.written()
+    with closing(open_ledger(first.app.ledger.database)) as connection:  # type: ignore[union-attr]
+        ids = [id for (id,) in connection.execute("SELECT id FROM stored_responses")]
+    assert len(ids) == 3
+    assert not [id for id in ids if "resp" in id], "hashes alone"
+
+
+async def test_no_other_model_stands_in_for_the_holder(tables: dict[str, Any], start: Start, other: Provider) -> None:
+    tables["models"]["small"]["fallbacks"] = ["big"]
+    gateway = await start(**tables, upstream={"max_retries": 0})
+    id, _, _ = await ask(gateway, EASY)
+    other.default = plain({"error": {"message": "down"}}, status="500 Internal Server Error")
+    with pytest.raises(InternalServerError):
+        await ask(gateway, HARD, before=id)
+
+
+async def test_a_fallback_that_answered_is_asked_again(
+    tables: dict[str, Any], start: Start, provider: Provider
+) -> None:
+    async with Provider(default=storing("spare")) as spare:
+        tables["models"]["spare"] = {"base_url": spare.base_url, "native_responses": True}
+        routes = {
+            "auto": {"router": "fake", "strong": "big", "weak": "small", "threshold": 0.5, "fallbacks": ["spare"]}
+        }
+        gateway = await start(**tables, routes=routes, upstream={"max_retries": 0})
+        provider.script = [plain({"error": {"message": "down"}}, status="500 Internal Server Error")]
+        id, model, _ = await ask(gateway, HARD)
+        assert model == "spare"
+        assert (await ask(gateway, EASY, before=id))[1:] == ("spare", "holds the earlier response")
+
+
+async def test_a_model_of_another_route_is_named(tables: dict[str, Any], start: Start, provider: Provider) -> None:
+    tables["models"]["elsewhere"] = {"base_url": provider.base_url, "native_responses": True}
+    gateway = await start(**tables)
+    id, _, _ = await ask(gateway, EASY, model="elsewhere")
+    with pytest.raises(NotFoundError) as caught:
+        await ask(gateway, EASY, before=id)
+    assert "is with 'elsewhere', which is not of this route" in caught.value.response.headers["x-turnout-reason"]
+    assert (await ask(gateway, EASY, before=id, model="elsewhere"))[1] == "elsewhere"
+
+
+async def test_where_one_store_serves_both_models_the_user_may_change_between_them(
+    tables: dict[str, Any], start: Start, provider: Provider
+) -> None:
+    tables["models"]["small"]["base_url"] = provider.base_url
+    gateway = await start(**tables)
+    id, model, _ = await ask(gateway, EASY)
+    assert model == "small"
+    id, model, reason = await ask(gateway, HARD, before=id)
+    assert (model, reason) == ("big", "at or above the threshold")
+    result = [{"type": "function_call_output", "call_id": "c", "output": "3 files"}]
+    _, model, reason = await ask(gateway, result, before=id)
+    assert (model, reason) == ("big", "holds the earlier response"), "not in the middle of a task"
+
+
+async def test_the_same_account_is_asked_again(start: Start, provider: Provider, other: Provider) -> None:
+    provider.default, other.default = storing("one"), storing("two")
+    model = {"base_url": provider.base_url, "native_responses": True, "addresses": [{"base_url": other.base_url}]}
+    gateway = await start(models={"big": model}, routes={})
+    ids = [(await ask(gateway, HARD, model="big"))[0] for _ in range(4)]
+    assert {id.split("_")[1] for id in ids} == {"one", "two"}, "both accounts answer"
+    for id in ids * 2:
+        await ask(gateway, HARD, model="big", before=id)
+
+
+async def test_a_provider_that_stores_nothing_is_named_to_its_client(start: Start, provider: Provider) -> None:
+    gateway = await start()  # chat completions are all that these two have
+    id, model, _ = await ask(gateway, EASY)
+    assert model == "small"
+    with pytest.raises(BadRequestError, match="stores no responses") as caught:
+        await ask(gateway, HARD, before=id)
+    assert caught.value.response.headers["x-turnout-model"] == "small"
+
+
+async def test_a_decision_alone_says_where_it_would_go(tables: dict[str, Any], start: Start) -> None:
+    gateway = await start(**tables)
+    id, _, _ = await ask(gateway, EASY)
+    body = {"model": "auto", "input": HARD, "previous_response_id": id}
+    async with gateway.http.post(f"{gateway.url}/route", json=body) as response:
+        decision = await response.json()
+    assert (decision["model"], decision["reason"]) == ("small", "holds the earlier response")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_responses_are_kept_as_long_as_a_provider_keeps_them(kind: str, tmp_path: Path) -> None:
+    now = 1_000_000.0
+    place = StoredResponse("big", now, "big 2")
+    with empty_database(kind, tmp_path) as database:
+        open_ledger(database, create=True).close()
+        first = StoredResponses(LedgerCalls(database), clock=lambda: now)
+        first.keep(key_of("resp_1"), place)
+        await first.aclose()
+        for later, expected in ((KEPT_S - 1, place), (KEPT_S + 1, None)):
+            second = StoredResponses(LedgerCalls(database), clock=lambda: now + later)  # noqa: B023
+            assert await second.find(key_of("resp_1")) == expected
+            await second.aclose()
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"previous_response_id": "r", "conversation": "c"}, "r"),
+        ({"conversation": {"id": "c"}}, "c"),
+        ({"previous_response_id": None}, None),
+        ({"previous_response_id": 3}, None),
+        ({"previous_response_id": ""}, None),
+        ({"previous_response_id": "r" * 10_000}, None),
+        ({"conversation": {"id": ["c"]}}, None),
+    ],
+)
+def test_what_a_request_follows_up_on(body: dict[str, Any], expected: str | None) -> None:
+    assert followed(body) == expected
+    assert conversation_id(body) in (expected, "c", None)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b'{"id": "r"}', "r"),
+        (b' \n{"id": "r"}', "r"),
+        (b'{"id": 3}', None),
+        (b"[]", None),
+        (b"{", None),
+        (b"", None),
+        (b": ping\n\n", None),
+        (b'event: x\r\ndata: {"response": {"id": "r"}}\r\n\r\n', "r"),
+        (b'data: {"id": "not the response"}\n\ndata: {"response": {"id": "r"}}\n\n', "r"),
+        (b"data: [DONE]\n\n", None),
+    ],
+)
+def test_the_id_of_an_answer(content: bytes, expected: str | None) -> None:
+    assert response_id(content) == expected
+
+
+def test_two_models_share_a_store_if_one_account_at_one_address_has_both() -> None:
+    def model(name: str, url: str = "https://a/v1", key: str = "KEY", native: bool = True) -> ModelConfig:
+        return ModelConfig(name, url, key, native_responses=native)
+
+    assert share_a_store(model("x"), model("y"))
+    assert not share_a_store(model("x"), model("y", url="https://b/v1"))
+    assert not share_a_store(model("x"), model("y", key="OTHER"))
+    assert not share_a_store(model("x"), model("y", native=False))
+
+
+def test_ids_are_hashed() -> None:
+    assert len(key_of("resp_1")) == 32
+    assert json.dumps(key_of("resp_1")) != json.dumps(key_of("resp_2"))

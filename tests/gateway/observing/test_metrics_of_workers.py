@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from running_gateway import Start
+from scripted_provider import Provider
+
+from turnout.gateway.observing.metrics import Reading, Registry, only
+from turnout.gateway.observing.metrics_of_workers import FOLDER_VARIABLE, MetricsOfWorkers, add_up
+
+EASY = [{"role": "user", "content": "an easy one"}]
+
+
+def worker(folder: Path, number: int, *, requests: int, waiting: int) -> MetricsOfWorkers:
+    """A worker that has written its numbers."""
+    registry = Registry()
+    registry.counter("requests_total", "R.", ("route",)).add(("auto",), requests)
+    registry.gauge("waiting", "W.", lambda: only(waiting))
+    registry.gauge("x_info", "I.", lambda: [(("1",), 1)], ("version",))
+    registry.histogram("h", "H.", (1,)).observe((), requests)
+    part = MetricsOfWorkers(registry, folder)
+    part._file = folder / f"{number}.json"
+    part.write(registry.read())
+    return part
+
+
+def test_whoever_is_asked_answers_for_all(tmp_path: Path) -> None:
+    one, two = worker(tmp_path, 1, requests=1, waiting=3), worker(tmp_path, 2, requests=5, waiting=4)
+    for asked in (one, two):
+        found = asked.read(asked._registry.read())
+        assert found["requests_total"] == Reading("counter", "R.", {'requests_total{route="auto"}': 6})
+        assert found["waiting"].samples == {"waiting": 7}
+        assert found["x_info"].samples == {'x_info{version="1"}': 1}
+        assert found["h"].samples == {'h_bucket{le="1"}': 1, 'h_bucket{le="+Inf"}': 2, "h_sum": 6, "h_count": 2}
+
+
+def test_a_dead_workers_counters_stay_and_its_gauges_go(tmp_path: Path) -> None:
+    alive, dead = worker(tmp_path, 1, requests=1, waiting=3), worker(tmp_path, 2, requests=5, waiting=4)
+    os.utime(dead._file, (0, 0))
+    found = alive.read(alive._registry.read())
+    assert found["requests_total"].samples == {'requests_total{route="auto"}': 6}
+    assert found["waiting"].samples == {"waiting": 3}
+
+
+def test_families_that_only_one_has_are_kept() -> None:
+    reading = Reading("counter", "A.", {"a_total": 2})
+    assert add_up([{}, {"a_total": reading}]) == {"a_total": reading}
+
+
+async def test_a_worker_shares_while_it_runs_and_when_it_stops(
+    provider: Provider, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "workers"
+    folder.mkdir()
+    worker(folder, 1, requests=5, waiting=1)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
+    gateway = await start()
+    own = folder / f"{os.getpid()}.json"
+    async with asyncio.timeout(5):
+        while not own.exists():
+            await asyncio.sleep(0.01)
+    await gateway.post({"model": "auto", "messages": EASY})
+    async with gateway.http.get(gateway.url.removesuffix("/v1") + "/metrics") as response:
+        text = await response.text()
+    assert 'requests_total{route="auto"} 5' in text
+    assert 'turnout_requests_total{route="auto",model="small",status="200"} 1' in text
+    await gateway.app.shutdown()
+    assert b"turnout_requests_total{route" in own.read_bytes()
+
+
+async def test_a_shared_folder_that_is_gone_keeps_nothing_from_the_ledger(
+    provider: Provider, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "workers"
+    folder.mkdir()
+    monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
+    gateway = await start()
+    await gateway.post({"model": "auto", "messages": EASY})
+    shutil.rmtree(folder)
+    await gateway.app.shutdown()
+    assert gateway.app.ledger is not None
+    assert gateway.app.ledger.written == 1
