@@ -15,13 +15,13 @@ from collections.abc import Callable
 
 import prometheus_client
 
-from turnout.gateway.observing.metrics import Registry
+from turnout.gateway.metrics import Registry
 
 BOUNDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5)
 
 
 def ours() -> Callable[[], None]:
-    """The registry of turnout.gateway.observing.metrics."""
+    """The registry of turnout.gateway.metrics."""
     registry = Registry()
     counters = [registry.counter(f"c{n}_total", "C.", ("route", "model")) for n in range(6)]
     histograms = [registry.histogram(f"h{n}", "H.", BOUNDS, ("model",)) for n in range(4)]

@@ -13,8 +13,8 @@ from ledgers import ENTRY
 from processes import TURNOUT
 
 from turnout import Battles
-from turnout.gateway.endpoints.feedback import Feedback, keep
 from turnout.gateway.ledger.database import SqliteDatabase
+from turnout.gateway.ledger.feedback import Feedback, keep
 from turnout.gateway.ledger.schema import open_ledger
 from turnout.gateway.ledger.writing import Entry, Ledger
 
@@ -75,8 +75,8 @@ def test_savings_as_a_table_and_as_json(run: Run, place: Path) -> None:
 
 def test_export_writes_battles_that_can_be_read_back(run: Run, place: Path, tmp_path: Path) -> None:
     with closing(open_ledger(SqliteDatabase(place))) as connection:
-        keep(connection, Feedback("dec-1", "score", 1.0), "k1")
-        keep(connection, Feedback("dec-2", "preferred", preferred="big"), "k1")
+        keep(connection, Feedback("dec-1", "score", 1.0))
+        keep(connection, Feedback("dec-2", "preferred", preferred="big"))
     file = tmp_path / "battles.jsonl"
     code, _, err = run("logs", "export", file, "--as", "battles", "--ledger", place)
     assert code == 0

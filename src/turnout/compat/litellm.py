@@ -16,8 +16,8 @@ from typing import Any
 from turnout.config import Config, load_config
 from turnout.errors import ConfigError, MissingExtraError
 from turnout.gateway.choosing.chooser import Choice
+from turnout.gateway.deciding import Decider
 from turnout.gateway.errors import RequestError
-from turnout.gateway.steps.deciding import Decider
 from turnout.routers.base import Router
 
 try:

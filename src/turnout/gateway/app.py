@@ -45,7 +45,7 @@ from turnout.gateway.generation import Generation, needing_restart, reloadable
 from turnout.gateway.ledger.calls import LedgerCalls
 from turnout.gateway.ledger.database import open_database
 from turnout.gateway.ledger.writing import Ledger
-from turnout.gateway.observing.metrics import Registry
+from turnout.gateway.metrics import Registry
 from turnout.gateway.observing.metrics_of_workers import FOLDER_VARIABLE, MetricsOfWorkers
 from turnout.gateway.observing.request_log import RequestLog
 from turnout.gateway.observing.request_metrics import RequestMetrics, watch_gateway
@@ -53,13 +53,13 @@ from turnout.gateway.observing.tracing import Tracing
 from turnout.gateway.observing.upstream_metrics import watch_upstreams
 from turnout.gateway.protocols.anthropic_messages import ANTHROPIC_MESSAGES, ANTHROPIC_TOKEN_COUNT
 from turnout.gateway.protocols.base import ClientProtocol
+from turnout.gateway.protocols.decision_only import DECISION_ONLY
 from turnout.gateway.protocols.error_shapes import anthropic_body, openai_body
 from turnout.gateway.protocols.openai_chat import OPENAI_CHAT
 from turnout.gateway.protocols.openai_embeddings import OPENAI_EMBEDDINGS
 from turnout.gateway.protocols.openai_responses import OPENAI_RESPONSES
 from turnout.gateway.steps.access import Access, OpenAccess
 from turnout.gateway.steps.calling import PersistentUpstream, Upstream
-from turnout.gateway.steps.deciding import DECISION_ONLY
 from turnout.gateway.steps.keyed_access import KeyedAccess
 from turnout.gateway.steps.pipeline import Pipeline
 from turnout.gateway.steps.recording import LedgerRecorder, Recorder, ResponseRecorder, SessionRecorder, SideCounter

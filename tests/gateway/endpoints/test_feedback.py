@@ -14,9 +14,10 @@ from running_gateway import RunningGateway, Start
 from scripted_provider import Provider
 
 from turnout.gateway.endpoints import feedback as feedback_module
-from turnout.gateway.endpoints.feedback import Feedback, feedback_of
+from turnout.gateway.endpoints.feedback import parse_feedback
 from turnout.gateway.errors import RequestError
 from turnout.gateway.ledger.database import SqliteDatabase
+from turnout.gateway.ledger.feedback import Feedback, feedback_of
 from turnout.gateway.ledger.schema import open_ledger
 from turnout.gateway.limits.keys import create_key
 
@@ -114,7 +115,7 @@ async def test_without_a_ledger_there_is_no_feedback(provider: Provider, start: 
 def test_feedback_that_says_nothing_is_refused(body: Any, words: str) -> None:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     with pytest.raises(RequestError, match=words) as caught:
-        Feedback.parse(raw, {"big", "small"})
+        parse_feedback(raw, {"big", "small"})
     assert caught.value.status == 400
 
 

@@ -12,9 +12,9 @@ from turnout import Battles, Calibration, ModelPair
 from turnout.config import Config, parse_config
 from turnout.encoders.hashing import HashingEncoder
 from turnout.errors import InvalidValueError, LedgerError
-from turnout.gateway.endpoints.feedback import Feedback, keep
 from turnout.gateway.ledger.database import SqliteDatabase
 from turnout.gateway.ledger.explain import explain, nearest_battles, share_above
+from turnout.gateway.ledger.feedback import Feedback, keep
 from turnout.gateway.ledger.schema import open_ledger
 from turnout.gateway.ledger.writing import Entry, Ledger, query_sha256
 from turnout.routers.baselines import RandomRouter
@@ -74,7 +74,7 @@ def config(tmp_path: Path) -> Config:
 
 def test_a_decision_is_explained_by_score_neighbors_and_prices(database: SqliteDatabase, config: Config) -> None:
     with closing(open_ledger(database)) as connection:
-        keep(connection, Feedback("dec-full", "score", 1.0), "k1")
+        keep(connection, Feedback("dec-full", "score", 1.0))
     found = explain(database, "dec-full", config)
     assert found.entry.id == "dec-full"
     assert (found.calibration_above, found.calibration_queries, found.calibration_data) == (0.5, 4, "four queries")

@@ -10,8 +10,8 @@ import pytest
 from ledgers import ENTRY, KINDS, empty_database
 
 from turnout.errors import EmptyDataError, InvalidValueError
-from turnout.gateway.endpoints.feedback import Feedback, keep
 from turnout.gateway.ledger.database import Database
+from turnout.gateway.ledger.feedback import Feedback, keep
 from turnout.gateway.ledger.feedback_battles import COMPARED, PREFERRED, SINGLE, Judged, battles_from_feedback, combine
 from turnout.gateway.ledger.reading import Selection
 from turnout.gateway.ledger.schema import open_ledger
@@ -98,7 +98,7 @@ def fill(database: Database, entries: list[Entry], said: list[Feedback]) -> None
     ledger.close()
     with closing(open_ledger(database)) as connection:
         for feedback in said:
-            assert keep(connection, feedback, "k1")
+            keep(connection, feedback)
 
 
 def test_feedback_in_a_ledger_becomes_battles(database: Database) -> None:

@@ -9,7 +9,7 @@ import pytest
 from running_gateway import Start
 from scripted_provider import Provider
 
-from turnout.gateway.observing.metrics import Reading, Registry, only
+from turnout.gateway.metrics import Reading, Registry, only
 from turnout.gateway.observing.metrics_of_workers import FOLDER_VARIABLE, MetricsOfWorkers, add_up
 
 EASY = [{"role": "user", "content": "an easy one"}]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from turnout.gateway.asgi import Header, Scope
 from turnout.gateway.choosing.needs import TOO_LONG, Needs
-from turnout.gateway.choosing.routes import ServedRoute, UpstreamModel
+from turnout.gateway.choosing.routes import ServedRoute
 from turnout.gateway.choosing.session_name import SessionName
 from turnout.gateway.choosing.sessions import Sessions
 from turnout.gateway.choosing.stickiness import TOOL_LOOP, has_begun, in_tool_loop, reason_to_stay
@@ -21,6 +21,7 @@ from turnout.gateway.counters import Counters
 from turnout.gateway.errors import RequestError
 from turnout.gateway.limits.caller import ANYONE, Caller
 from turnout.gateway.protocols.base import ModelRequest
+from turnout.gateway.upstreams.model import UpstreamModel
 from turnout.policy import Decision, Side, new_decision_id
 from turnout.query import NO_TEXT, query_by, query_of, texts_to_score, weighted_mean
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
 
 import orjson
 
@@ -16,8 +14,8 @@ from turnout.gateway.asgi import JSON_TYPE, Receive, Scope, Send, read_body, ref
 from turnout.gateway.errors import RequestError
 from turnout.gateway.ledger.calls import LedgerCalls
 from turnout.gateway.ledger.database import Connection
+from turnout.gateway.ledger.feedback import Feedback, keep, rival
 from turnout.gateway.ledger.reading import find_entry
-from turnout.gateway.ledger.writing import Entry
 from turnout.gateway.protocols.base import parse_object, refused
 from turnout.gateway.protocols.error_shapes import openai_body
 from turnout.gateway.steps.access import Access
@@ -31,55 +29,6 @@ _WRITTEN_WITHIN_S = 1.0
 _LOOK_AGAIN_S = 0.2
 _MAX_AT_ONCE = 32
 """Feedback that is being looked into; more would keep the ledger from what requests wait for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Feedback:
-    """What a client says of one answer: how good it was, or which model's would have been better."""
-
-    decision_id: str
-    kind: Literal["score", "preferred"]
-    score: float | None = None
-    """How good the answer was, in [0, 1]: a thumb up is 1, a thumb down 0."""
-    preferred: str | None = None
-    """The model whose answer to the same query is the better one; it may be the one that answered."""
-
-    @classmethod
-    def parse(cls, raw: bytes, models: Collection[str]) -> Feedback:
-        """The feedback in a body, or a RequestError that names the field which cannot be used.
-
-        Args:
-            raw: a JSON object.
-            models: the models that may be preferred.
-        """
-        body = parse_object(raw)
-        if unknown := sorted(body.keys() - set(_KEYS)):
-            raise refused(f"There is no field '{unknown[0][:100]}'. Known: {', '.join(_KEYS)}.", param=unknown[0][:100])
-        id = body.get("decision_id")
-        if not isinstance(id, str) or not id or len(id) > 100:
-            raise refused(
-                "'decision_id' must be given: what the answer's header x-turnout-decision-id says.", param="decision_id"
-            )
-        given = [name for name in _KEYS[1:] if body.get(name) is not None]
-        if len(given) != 1:
-            raise refused(
-                "Give one of 'thumb' (\"up\" or \"down\"), 'score' (from 0 to 1) and 'preferred' (a model's name), "
-                f"got {' and '.join(given) or 'none'}."
-            )
-        value = body[given[0]]
-        if given[0] == "preferred":
-            if not isinstance(value, str) or value not in models:
-                raise refused(
-                    f"'preferred' must be the name of a model: {', '.join(sorted(models))}.", param="preferred"
-                )
-            return cls(id, "preferred", preferred=value)
-        if given[0] == "thumb":
-            if not isinstance(value, str) or value not in _THUMBS:
-                raise refused('\'thumb\' must be "up" or "down".', param="thumb")
-            return cls(id, "score", score=_THUMBS[value])
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise refused("'score' must be a number from 0 to 1.", param="score")
-        return cls(id, "score", score=float(value))
 
 
 class FeedbackEndpoint:
@@ -99,7 +48,7 @@ class FeedbackEndpoint:
         except RequestError as error:
             await refuse_body(receive, send, error, openai_body(error))
             return
-        feedback = Feedback.parse(raw, self._models())
+        feedback = parse_feedback(raw, self._models())
         if self._under_way >= _MAX_AT_ONCE:
             raise RequestError(
                 429,
@@ -118,7 +67,7 @@ class FeedbackEndpoint:
     async def _keep(self, feedback: Feedback, key_id: str | None) -> None:
         deadline = time.monotonic() + _WRITTEN_WITHIN_S
         try:
-            while not await self._calls.run(partial(keep, feedback=feedback, key_id=key_id)):
+            while not await self._calls.run(partial(keep_if_theirs, feedback=feedback, key_id=key_id)):
                 if time.monotonic() > deadline:
                     raise RequestError(
                         404,
@@ -134,8 +83,43 @@ class FeedbackEndpoint:
             ) from None
 
 
-def keep(connection: Connection, feedback: Feedback, key_id: str | None) -> bool:
-    """Keep what was said, in place of what was said before; False if there is no such decision of this key's.
+def parse_feedback(raw: bytes, models: Collection[str]) -> Feedback:
+    """The feedback in a body, or a RequestError that names the field which cannot be used.
+
+    Args:
+        raw: a JSON object.
+        models: the models that may be preferred.
+    """
+    body = parse_object(raw)
+    if unknown := sorted(body.keys() - set(_KEYS)):
+        raise refused(f"There is no field '{unknown[0][:100]}'. Known: {', '.join(_KEYS)}.", param=unknown[0][:100])
+    id = body.get("decision_id")
+    if not isinstance(id, str) or not id or len(id) > 100:
+        raise refused(
+            "'decision_id' must be given: what the answer's header x-turnout-decision-id says.", param="decision_id"
+        )
+    given = [name for name in _KEYS[1:] if body.get(name) is not None]
+    if len(given) != 1:
+        raise refused(
+            "Give one of 'thumb' (\"up\" or \"down\"), 'score' (from 0 to 1) and 'preferred' (a model's name), "
+            f"got {' and '.join(given) or 'none'}."
+        )
+    value = body[given[0]]
+    if given[0] == "preferred":
+        if not isinstance(value, str) or value not in models:
+            raise refused(f"'preferred' must be the name of a model: {', '.join(sorted(models))}.", param="preferred")
+        return Feedback(id, "preferred", preferred=value)
+    if given[0] == "thumb":
+        if not isinstance(value, str) or value not in _THUMBS:
+            raise refused('\'thumb\' must be "up" or "down".', param="thumb")
+        return Feedback(id, "score", score=_THUMBS[value])
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise refused("'score' must be a number from 0 to 1.", param="score")
+    return Feedback(id, "score", score=float(value))
+
+
+def keep_if_theirs(connection: Connection, feedback: Feedback, key_id: str | None) -> bool:
+    """Keep what was said; False if there is no such decision of this key's.
 
     Raises:
         RequestError: the model that answered is preferred, but to which other is not known.
@@ -149,31 +133,5 @@ def keep(connection: Connection, feedback: Feedback, key_id: str | None) -> bool
             "by its own name.",
             param="preferred",
         )
-    connection.execute(
-        """
-        INSERT INTO feedback (decision_id, kind, time, score, preferred) VALUES (?, ?, ?, ?, ?)
-        ON CONFLICT (decision_id, kind)
-        DO UPDATE SET time = excluded.time, score = excluded.score, preferred = excluded.preferred
-        """,
-        (feedback.decision_id, feedback.kind, time.time(), feedback.score, feedback.preferred),
-    )
+    keep(connection, feedback)
     return True
-
-
-def rival(entry: Entry, preferred: str) -> str | None:
-    """The model that a preferred one was better than: the one that answered, or else the other of its pair."""
-    if preferred != entry.model:
-        return entry.model
-    return next((model for model in (entry.strong, entry.weak) if model not in (None, entry.model)), None)
-
-
-def feedback_of(connection: Connection, decision_id: str) -> list[Feedback]:
-    """What was said of one decision's answer."""
-    rows = connection.execute(
-        "SELECT decision_id, kind, score, preferred FROM feedback WHERE decision_id = ? ORDER BY kind", (decision_id,)
-    )
-    return [_feedback(row) for row in rows]
-
-
-def _feedback(row: tuple[Any, ...]) -> Feedback:
-    return Feedback(*row)

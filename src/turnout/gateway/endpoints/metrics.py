@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from turnout.gateway.asgi import Receive, Scope, Send, header, send_whole
 from turnout.gateway.errors import RequestError
-from turnout.gateway.observing.metrics import CONTENT_TYPE, Registry, render
+from turnout.gateway.metrics import CONTENT_TYPE, Registry, render
 from turnout.gateway.observing.metrics_of_workers import MetricsOfWorkers
 
 

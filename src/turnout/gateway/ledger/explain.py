@@ -15,8 +15,8 @@ from turnout.config import Config, ModelConfig
 from turnout.data.battles import Battles
 from turnout.data.distinct_queries import DistinctQueries
 from turnout.errors import InvalidValueError, LedgerError, TurnoutError
-from turnout.gateway.endpoints.feedback import Feedback, feedback_of
 from turnout.gateway.ledger.database import Database
+from turnout.gateway.ledger.feedback import Feedback, feedback_of
 from turnout.gateway.ledger.reading import find_entry
 from turnout.gateway.ledger.schema import open_ledger
 from turnout.gateway.ledger.writing import Entry, query_sha256

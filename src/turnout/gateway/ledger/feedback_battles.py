@@ -25,8 +25,8 @@ from statistics import fmean
 
 from turnout.data.battles import Battles
 from turnout.errors import EmptyDataError, InvalidValueError
-from turnout.gateway.endpoints.feedback import rival
 from turnout.gateway.ledger.database import Database
+from turnout.gateway.ledger.feedback import rival
 from turnout.gateway.ledger.reading import ALL, Selection, entry_of
 from turnout.gateway.ledger.schema import open_ledger
 from turnout.gateway.ledger.writing import COLUMNS

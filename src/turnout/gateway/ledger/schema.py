@@ -47,7 +47,7 @@ def create_decisions(connection: Connection, database: Database) -> None:
 
 
 def create_feedback(connection: Connection, database: Database) -> None:
-    """What clients said of answers, the latest of each kind: see `turnout.gateway.endpoints.feedback.Feedback`."""
+    """What clients said of answers, the latest of each kind: see `turnout.gateway.ledger.feedback.Feedback`."""
     connection.execute(
         """
         CREATE TABLE feedback (

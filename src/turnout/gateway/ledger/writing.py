@@ -22,7 +22,7 @@ from turnout.errors import LedgerError, UnstorableError
 from turnout.gateway.ledger.database import Connection, Database
 from turnout.gateway.ledger.schema import open_ledger
 from turnout.gateway.ledger.upkeep import LedgerUpkeep
-from turnout.gateway.observing.metrics import Histogram
+from turnout.gateway.metrics import Histogram
 
 MAX_QUEUED = 100_000
 """Entries that wait in memory, about a minute of full load; beyond it new ones are dropped, and counted."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from turnout.gateway.observing.metrics import Reading, Registry
+from turnout.gateway.metrics import Reading, Registry
 
 FOLDER_VARIABLE = "TURNOUT_WORKERS_FOLDER"
 """The environment variable by which a supervisor tells its workers where the folder is."""

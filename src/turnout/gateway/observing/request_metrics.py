@@ -10,7 +10,7 @@ from pathlib import Path
 from turnout._version import __version__
 from turnout.gateway.counters import Counters
 from turnout.gateway.ledger.writing import Ledger
-from turnout.gateway.observing.metrics import Registry, only
+from turnout.gateway.metrics import Registry, only
 from turnout.gateway.steps.account import Account
 
 OTHER = "other"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from turnout.gateway.choosing.routes import Routes
-from turnout.gateway.observing.metrics import Registry
+from turnout.gateway.metrics import Registry
 from turnout.gateway.upstreams.balancing import Address
 
 

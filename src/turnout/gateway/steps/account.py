@@ -8,10 +8,10 @@ from typing import Any
 
 from turnout.gateway.asgi import Header
 from turnout.gateway.choosing.chooser import Choice
-from turnout.gateway.choosing.routes import UpstreamModel
 from turnout.gateway.limits.caller import Caller
 from turnout.gateway.protocols.base import Bridge, ModelRequest
 from turnout.gateway.protocols.usage import Usage
+from turnout.gateway.upstreams.model import UpstreamModel
 from turnout.pricing import Price
 
 CLIENT_LEFT = 499

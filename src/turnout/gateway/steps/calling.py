@@ -19,12 +19,12 @@ from typing import Protocol
 from turnout.call_limits import Retries, parse_retry_after
 from turnout.errors import UpstreamError, UpstreamTimeoutError, UpstreamUnavailableError, UpstreamUnreachableError
 from turnout.gateway.choosing.needs import Needs
-from turnout.gateway.choosing.routes import UpstreamModel
 from turnout.gateway.counters import Counters
 from turnout.gateway.errors import RequestError, from_upstream
 from turnout.gateway.limits.worst_case import worst_case
 from turnout.gateway.steps.account import Account
 from turnout.gateway.upstreams.balancing import LONGEST_REST_S, Address, Place
+from turnout.gateway.upstreams.model import UpstreamModel
 from turnout.gateway.upstreams.provider import ProviderAnswer
 
 DOES_NOT_SERVE_US = frozenset({401, 402, 403, 404})

@@ -27,17 +27,19 @@ from turnout.gateway.asgi import (
     send_whole,
 )
 from turnout.gateway.choosing.chooser import Chooser
-from turnout.gateway.choosing.routes import Routes, UpstreamModel
+from turnout.gateway.choosing.routes import Routes
 from turnout.gateway.counters import Counters
 from turnout.gateway.errors import RequestError, from_upstream, internal_error, not_routed, stopping
 from turnout.gateway.protocols.base import ClientProtocol
+from turnout.gateway.protocols.decision_only import DECISION_ONLY
 from turnout.gateway.protocols.usage import Usage
 from turnout.gateway.steps.access import Access
 from turnout.gateway.steps.account import CLIENT_LEFT, Account
 from turnout.gateway.steps.calling import Upstream
-from turnout.gateway.steps.deciding import DECISION_ONLY, decision_object
+from turnout.gateway.steps.decision import decision_object
 from turnout.gateway.steps.passing import Passing
 from turnout.gateway.steps.recording import Recorder
+from turnout.gateway.upstreams.model import UpstreamModel
 
 _logger = logging.getLogger(__name__)
 

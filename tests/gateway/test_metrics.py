@@ -9,11 +9,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from running_gateway import RunningGateway, Start
 from scripted_provider import CLIENT_KEY, Provider, hang_up, plain
 
-from turnout.gateway.observing.metrics import Registry, only, render
+from turnout.gateway.metrics import Registry, only, render
 
 EASY = [{"role": "user", "content": "an easy one"}]
 HARD = [{"role": "user", "content": "a hard one"}]
-DASHBOARD = Path(__file__).parents[3] / "deploy/grafana/turnout.json"
+DASHBOARD = Path(__file__).parents[2] / "deploy/grafana/turnout.json"
 
 
 def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
