@@ -138,7 +138,11 @@ def running(command: Sequence[str], port: int, **options: object) -> Iterator[su
         yield process
     finally:
         process.terminate()
-        process.wait(30)
+        try:
+            process.wait(60)  # a gateway gives its requests half a minute
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def load(url: str, *, model: str, stream: bool, seconds: float, connections: int, key: str = "none") -> Figures:
