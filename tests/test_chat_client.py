@@ -4,11 +4,8 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator
-from email.utils import formatdate
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scripted_provider import (
     Provider,
     answer,
@@ -21,10 +18,9 @@ from scripted_provider import (
     streamed,
 )
 
-from turnout.call_limits import Retries, TimeLimits, parse_retry_after
-from turnout.chat_client import ChatClient, EventSplitter
+from turnout.call_limits import Retries, TimeLimits
+from turnout.chat_client import ChatClient
 from turnout.errors import (
-    InvalidValueError,
     UpstreamError,
     UpstreamProtocolError,
     UpstreamStatusError,
@@ -208,42 +204,3 @@ async def test_a_large_body_goes_out_whole(provider: Provider) -> None:
     async with ChatClient(provider.base_url) as client:
         await client.ask(body)
     assert provider.requests[0].body == body
-
-
-def test_waits_double_with_jitter_up_to_a_bound() -> None:
-    retries = Retries(most=10, first_wait_s=1.0, longest_wait_s=5.0)
-    for retry in range(10):
-        waits = [retries.wait_s(retry, None) for _ in range(50)]
-        assert all(wait is not None and 0 <= wait <= min(5.0, 2.0**retry) for wait in waits)
-        assert len(set(waits)) > 1
-    assert retries.wait_s(10, None) is None
-    assert retries.wait_s(0, 6.0) is None
-
-
-def test_limits_that_are_none_are_refused() -> None:
-    with pytest.raises(InvalidValueError, match="connect_s"):
-        TimeLimits(connect_s=0)
-    with pytest.raises(InvalidValueError, match="at least 0"):
-        Retries(most=-1)
-
-
-def test_retry_after_takes_seconds_and_dates() -> None:
-    in_ten_seconds = parse_retry_after(formatdate(time.time() + 10, usegmt=True))
-    assert in_ten_seconds is not None
-    assert 8 <= in_ten_seconds <= 10
-    assert parse_retry_after("-5") == 0.0
-    assert parse_retry_after("nan") is None
-    assert parse_retry_after("inf") is None
-
-
-@given(
-    st.lists(st.sampled_from([b"data: a", b": b", b"data: c\ndata: d", b"event: e\r\ndata: f"]), max_size=6),
-    st.sampled_from([b"\n\n", b"\r\n\r\n"]),
-    st.integers(1, 7),
-)
-def test_events_are_the_same_however_the_bytes_arrive(events: list[bytes], end: bytes, size: int) -> None:
-    whole = b"".join(part + end for part in events)
-    splitter = EventSplitter(max_event_bytes=1000)
-    found = [part for i in range(0, len(whole), size) for part in splitter.feed(whole[i : i + size])]
-    assert found == [part + end for part in events]
-    assert splitter.rest == b""

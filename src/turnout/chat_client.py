@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-import re
-import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -22,6 +19,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from turnout.call_limits import Retries, TimeLimits, parse_retry_after
+from turnout.deadlines import Clock, Deadlines
 from turnout.errors import (
     UpstreamError,
     UpstreamProtocolError,
@@ -29,6 +27,7 @@ from turnout.errors import (
     UpstreamTimeoutError,
     UpstreamUnreachableError,
 )
+from turnout.server_sent_events import EventSplitter, event_data
 
 CHAT_PATH = "/chat/completions"
 ANTHROPIC_VERSION = "2023-06-01"
@@ -36,83 +35,13 @@ ANTHROPIC_VERSION = "2023-06-01"
 
 _LARGE_BODY_BYTES = 1 << 20
 _DRAIN_S = 1.0
-_TICK_S = 0.1
-_EVENT_END = re.compile(rb"\r?\n\r?\n")
-
-
-class _Clock:
-    """The time that one call has left, for the step it is at and for the whole.
-
-    It holds no timer. `_Deadlines` looks at all clocks a few times a second and cancels the task whose clock ran out:
-    a timer of its own for each step of each call took a tenth of the time of a request.
-    """
-
-    def __init__(self, limits: TimeLimits, deadlines: _Deadlines, within_s: float | None) -> None:
-        self.limits = limits
-        self.limit = "whole_s"
-        """The name of the limit that counts at the moment."""
-        self.ran_out = False
-        self.task = asyncio.current_task()
-        self._deadlines = deadlines
-        self._whole_end = deadlines.now() + (limits.whole_s if within_s is None else within_s)
-        self.end = self._whole_end
-
-    def count(self, limit: str) -> None:
-        """Give the next step its time, but never more than what the whole call has left."""
-        end = self._deadlines.now() + getattr(self.limits, limit)
-        if end < self._whole_end:
-            self.limit, self.end = limit, end
-        else:
-            self.count_whole()
-
-    def count_whole(self) -> None:
-        """Stop counting the step: what follows is not the provider's time, but the whole limit holds."""
-        self.limit, self.end = "whole_s", self._whole_end
-
-    def left_s(self) -> float:
-        """What the whole call has left."""
-        return self._whole_end - self._deadlines.now()
-
-    def error(self) -> UpstreamTimeoutError:
-        """The error that names the limit."""
-        seconds = getattr(self.limits, self.limit)
-        return UpstreamTimeoutError(
-            f"The provider was too slow: the time limit {self.limit} = {seconds:g} ran out.", limit=self.limit
-        )
-
-
-class _Deadlines:
-    """Watches the clocks of all calls under way with a single timer, which sleeps while there are none."""
-
-    def __init__(self) -> None:
-        self._clocks: set[_Clock] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self.now = time.monotonic
-
-    def watch(self, clock: _Clock) -> None:
-        self._clocks.add(clock)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
-
-    def forget(self, clock: _Clock) -> None:
-        self._clocks.discard(clock)
-
-    def _tick(self) -> None:
-        now = self.now()
-        for clock in [clock for clock in self._clocks if clock.end <= now]:
-            clock.ran_out = True
-            self._clocks.discard(clock)
-            if clock.task is not None:
-                clock.task.cancel()
-        running = asyncio.get_running_loop()
-        self._timer = running.call_later(_TICK_S, self._tick) if self._clocks else None
 
 
 class ConnectionPool:
     """Connections that several clients share. Opened on first use, inside a running event loop."""
 
     def __init__(self, *, max_connections: int = 1000) -> None:
-        self.deadlines = _Deadlines()
+        self.deadlines = Deadlines()
         self._max_connections = max_connections
         self._session: aiohttp.ClientSession | None = None
 
@@ -136,7 +65,7 @@ class ConnectionPool:
 class UpstreamAnswer:
     """An answer that has begun: its status and headers are here, its body may still be on the way."""
 
-    def __init__(self, response: aiohttp.ClientResponse, clock: _Clock, *, max_answer_bytes: int) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, clock: Clock, *, max_answer_bytes: int) -> None:
         self.status = response.status
         self.headers = response.headers
         self._response = response
@@ -326,7 +255,7 @@ class ChatClient:
             ) from error
 
     @property
-    def deadlines(self) -> _Deadlines:
+    def deadlines(self) -> Deadlines:
         """The clocks of the calls under way. For `open`."""
         return self._pool.deadlines
 
@@ -346,7 +275,7 @@ class _Call:
 
     async def __aenter__(self) -> UpstreamAnswer:
         client = self._client
-        self._clock = clock = _Clock(client.limits, client.deadlines, self._within_s)
+        self._clock = clock = Clock(client.limits, client.deadlines, self._within_s)
         client.deadlines.watch(clock)
         try:
             self._response = await self._first_answer(clock)
@@ -370,7 +299,7 @@ class _Call:
             if isinstance(error, asyncio.CancelledError):
                 raise self._clock.error() from None
 
-    async def _first_answer(self, clock: _Clock) -> aiohttp.ClientResponse:
+    async def _first_answer(self, clock: Clock) -> aiohttp.ClientResponse:
         """The first answer that is not to be retried."""
         retries = self._client.retries
         retry = 0
@@ -392,49 +321,6 @@ class _Call:
             clock.count_whole()
             await asyncio.sleep(wait_s)
             retry += 1
-
-
-@dataclass(slots=True)
-class EventSplitter:
-    """Cuts a byte stream of server-sent events into events, each with the blank line that ends it.
-
-    >>> events = EventSplitter(max_event_bytes=100)
-    >>> events.feed(b"data: 1\\n\\ndata: "), events.feed(b"2\\r\\n\\r\\n"), events.rest
-    ([b'data: 1\\n\\n'], [b'data: 2\\r\\n\\r\\n'], b'')
-    """
-
-    max_event_bytes: int
-    rest: bytes = field(default=b"", init=False)
-    """What has arrived of an event that is not complete."""
-
-    def feed(self, chunk: bytes) -> list[bytes]:
-        """The events that this chunk completes, or an UpstreamProtocolError if one grows too large."""
-        held = self.rest + chunk if self.rest else chunk
-        events = []
-        start = 0
-        # An event's end may straddle two chunks, but what was held before the last three bytes has none.
-        search_from = max(0, len(self.rest) - 3)
-        while match := _EVENT_END.search(held, search_from):
-            events.append(held[start : match.end()])
-            start = search_from = match.end()
-        self.rest = held[start:]
-        if len(self.rest) > self.max_event_bytes:
-            raise UpstreamProtocolError(
-                f"The provider sent a stream event larger than the {self.max_event_bytes} bytes allowed."
-            )
-        return events
-
-
-def event_data(event: bytes) -> bytes:
-    """The data of one server-sent event; empty for a comment or a keep-alive.
-
-    >>> event_data(b"event: x\\ndata: one\\ndata: two\\n\\n"), event_data(b": ping\\n\\n")
-    (b'one\\ntwo', b'')
-    """
-    if event.startswith(b"data:") and event.find(b"\ndata:") < 0:
-        end = event.find(b"\n")
-        return event[5 : end if end >= 0 else None].strip()
-    return b"\n".join(line[5:].strip() for line in event.splitlines() if line.startswith(b"data:"))
 
 
 def _json_object(content: bytes) -> dict[str, Any]:

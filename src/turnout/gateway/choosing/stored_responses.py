@@ -14,9 +14,9 @@ from typing import Any
 
 import orjson
 
-from turnout.chat_client import event_data
 from turnout.config import ModelConfig
 from turnout.gateway.ledger.remembered import Remembered, Table
+from turnout.server_sent_events import event_data
 
 KEPT_S = 30 * 86_400.0
 """As long as OpenAI stores a response."""
