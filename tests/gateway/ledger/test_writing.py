@@ -1,26 +1,28 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from ledgers import ENTRY, KINDS, empty_database
+from ledgers import ENTRY, KINDS, POSTGRES_URL, empty_database
 
 from turnout.errors import LedgerError, MissingExtraError
 from turnout.gateway.ledger import database as database_module
 from turnout.gateway.ledger import upkeep as upkeep_module
 from turnout.gateway.ledger import writing as ledger_module
-from turnout.gateway.ledger.database import Connection, Database, SqliteDatabase, open_database
+from turnout.gateway.ledger.database import Connection, Database, PostgresDatabase, SqliteDatabase, open_database
 from turnout.gateway.ledger.reading import last_entries, read_entries
 from turnout.gateway.ledger.schema import MIGRATIONS, open_ledger
 from turnout.gateway.ledger.upkeep import DAY_S, LedgerUpkeep, delete_before
@@ -249,6 +251,78 @@ def test_a_full_disk_is_waited_for_and_said_once(
     assert caplog.text.count("database or disk is full") == 1
     assert caplog.text.count("is written again after") == 1
     assert f"{dropped} entries were dropped" in caplog.text
+
+
+class Way:
+    """A way to a server that can be cut and mended."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._server = (host, port)
+        self._ends: list[socket.socket] = []
+        self._door: socket.socket | None = None
+        self.port = 0
+        self.mend()
+
+    def mend(self) -> None:
+        self._door = door = socket.create_server(("127.0.0.1", self.port))
+        self.port = door.getsockname()[1]
+        threading.Thread(target=self._admit, args=(door,), daemon=True).start()
+
+    def cut(self) -> None:
+        assert self._door is not None
+        self._door.shutdown(socket.SHUT_RDWR)
+        self._door.close()
+        for end in self._ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        self._ends.clear()
+
+    def _admit(self, door: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                near, far = door.accept()[0], socket.create_connection(self._server)
+                self._ends += [near, far]
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
+
+    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.skipif(not POSTGRES_URL, reason="TURNOUT_TEST_POSTGRES_URL is not set")
+def test_a_server_that_goes_away_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ledger_module, "_LONGEST_PAUSE_S", 0.3)
+    with empty_database("postgres", tmp_path) as database:
+        assert isinstance(database, PostgresDatabase)
+        parts = urlsplit(database._url)
+        way = Way(parts.hostname or "localhost", parts.port or 5432)
+        user = f"{parts.username}{f':{parts.password}' if parts.password else ''}@" if parts.username else ""
+        through = PostgresDatabase(parts._replace(netloc=f"{user}127.0.0.1:{way.port}").geturl())
+        ledger = Ledger(through)
+        ledger.start()
+        written = entries(60)
+        for entry in written[:20]:
+            ledger.record(entry)
+        until(lambda: ledger.written == 20)
+        way.cut()
+        for entry in written[20:40]:
+            ledger.record(entry)
+        until(lambda: ledger.failures > 1)
+        assert (ledger.failing, ledger.queued) == (True, 20)
+        way.mend()
+        until(lambda: not ledger.failing)
+        for entry in written[40:]:
+            ledger.record(entry)
+        ledger.close()
+        way.cut()
+        assert list(read_entries(database)) == written
+        assert caplog.text.count("Entries wait in memory") == caplog.text.count("is written again after") == 1
 
 
 def test_a_file_that_is_deleted_or_replaced_while_in_use_is_made_anew(

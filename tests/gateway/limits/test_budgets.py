@@ -271,3 +271,27 @@ async def test_without_the_ledger_nothing_more_is_given_out(workers: Workers, ca
     await budgets.report()
     await budgets.report()
     assert caplog.text.count("cannot be reported") == 1
+
+
+async def test_a_clock_that_is_set_forward_and_back_gives_no_one_a_second_budget(workers: Workers) -> None:
+    budgets = workers.new()
+    (await budgets.take("k", usd(6))).settle(usd=6)
+    await budgets.report()
+    # The clock of durations goes on by itself.
+    budgets._monotonic = Clock(NOW)
+    workers.clock.now += 86_400
+    (await budgets.take("k", usd(3))).settle(usd=3)
+    await budgets.report()
+    assert workers.used() == 3
+    workers.clock.now -= 86_400
+    assert workers.used() == 6
+    (await budgets.take("k", usd(3))).settle(usd=3)
+    with pytest.raises(LimitReached) as reached:
+        await budgets.take("k", usd(2))
+    assert (reached.value.resets, reached.value.alone) == (1_764_115_200, False)
+    await budgets.report()
+    assert workers.used() == 9
+    workers.clock.now += 86_400
+    (await budgets.take("k", usd(6))).settle(usd=6)
+    await budgets.report()
+    assert workers.used() == 9, "and the next day begins with what was spent in it before its time"

@@ -91,11 +91,17 @@ def test_use_is_summed_over_workers(connection: Connection) -> None:
 
 
 def test_windows_long_past_are_forgotten(connection: Connection) -> None:
-    held(connection, "a", 3, 1)
-    forget_past_windows(connection, now=DAY.end + 60)
-    assert connection.execute("SELECT COUNT(*) FROM leases") == [(1,)]
-    forget_past_windows(connection, now=DAY.end + 4_000)
-    assert connection.execute("SELECT COUNT(*) FROM leases") == [(0,)]
+    held(connection, "a", 1, 1)
+    lease(connection, "a", [Claim("k", "requests_per_minute", window_of("requests_per_minute", NOW), 9, 1, 1)], now=NOW)
+
+    def left(now: float) -> list[str]:
+        forget_past_windows(connection, now=now)
+        return sorted(kind for (kind,) in connection.execute("SELECT kind FROM leases"))
+
+    assert left(NOW + 120) == ["requests_per_minute", "usd_per_day"]
+    assert left(NOW + 4_000) == ["usd_per_day"]
+    assert left(DAY.end + 39 * 86_400) == ["usd_per_day"], "a clock that was set wrong costs no budget its account"
+    assert left(DAY.end + 41 * 86_400) == []
 
 
 RIVAL = """

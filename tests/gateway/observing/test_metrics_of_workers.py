@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -38,9 +39,10 @@ def test_whoever_is_asked_answers_for_all(tmp_path: Path) -> None:
         assert found["h"].samples == {'h_bucket{le="1"}': 1, 'h_bucket{le="+Inf"}': 2, "h_sum": 6, "h_count": 2}
 
 
-def test_a_dead_workers_counters_stay_and_its_gauges_go(tmp_path: Path) -> None:
+@pytest.mark.parametrize("written", [0, time.time() + 3_600], ids=["long ago", "before the clock was set back"])
+def test_a_dead_workers_counters_stay_and_its_gauges_go(tmp_path: Path, written: float) -> None:
     alive, dead = worker(tmp_path, 1, requests=1, waiting=3), worker(tmp_path, 2, requests=5, waiting=4)
-    os.utime(dead._file, (0, 0))
+    os.utime(dead._file, (written, written))
     found = alive.read(alive._registry.read())
     assert found["requests_total"].samples == {'requests_total{route="auto"}': 6}
     assert found["waiting"].samples == {"waiting": 3}

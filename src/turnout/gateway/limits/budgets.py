@@ -27,6 +27,7 @@ _IDLE_S = 5.0
 _REFUSED_S = 1.0
 """How long a limit that was reached is taken for reached without asking again."""
 _FORGET_EVERY_S = 600.0
+_AT_ONCE = 20
 _ROUNDING = 1e-9
 _logger = logging.getLogger(__name__)
 
@@ -59,6 +60,8 @@ class _Slice:
     kind: Kind
     limit: float
     window: Window
+    worker: str
+    """Under which name the ledger knows it."""
     used: float = 0.0
     """Spent, or set aside."""
     held: float = 0.0
@@ -164,11 +167,11 @@ class Budgets:
         """Tell the ledger what is used, and give back what is not needed. To be called every `REPORT_EVERY_S`."""
         now = self._monotonic()
         for slot, part in list(self._slices.items()):
-            if part.window.end <= self._clock():
+            if not part.window.holds(self._clock()):
                 self._past.append(self._slices.pop(slot))
         parts = [(part, self._spare(part, now)) for part in (*self._slices.values(), *self._past)]
         changed = [(part, spare) for part, spare in parts if self._must_report(part, spare, now)]
-        if not await self._reported(changed):
+        if not await self._report(changed):
             return
         # A call that is still under way settles in the window in which it began.
         self._past = [part for part in self._past if part.open or part.used != part.reported[0]]
@@ -176,17 +179,21 @@ class Budgets:
     async def aclose(self) -> None:
         """Give back everything that is not used."""
         parts = [part for part in (*self._slices.values(), *self._past) if part.reported != (part.used, part.used)]
-        await self._reported([(part, 0.0) for part in parts])
+        await self._report([(part, 0.0) for part in parts])
         self._slices, self._past = {}, []
 
     def _slice(self, key_id: str, demand: Demand) -> _Slice:
         part = self._slices.get((key_id, demand.kind))
         now = self._clock()
-        if part is not None and now < part.window.end:
+        if part is not None and part.window.holds(now):
             return part
         if part is not None:
             self._past.append(part)
-        part = _Slice(key_id, demand.kind, demand.limit, window_of(demand.kind, now))
+            if now < part.window.start:
+                # The clock was set back, perhaps to a window that this worker has reported on before. Under another
+                # name what it used then still counts.
+                self._worker = secrets.token_hex(8)
+        part = _Slice(key_id, demand.kind, demand.limit, window_of(demand.kind, now), self._worker)
         self._slices[key_id, demand.kind] = part
         return part
 
@@ -226,7 +233,7 @@ class Budgets:
             raise LimitReached(part.kind, part.limit, part.window.end, alone=alone)
 
     def _spare(self, part: _Slice, now: float) -> float:
-        if part.window.end <= self._clock() or now - part.touched > _IDLE_S or now >= part.valid_until:
+        if not part.window.holds(self._clock()) or now - part.touched > _IDLE_S or now >= part.valid_until:
             return 0.0
         return max(0.0, min(part.held - part.used, part.limit * _SLICE))
 
@@ -238,13 +245,14 @@ class Budgets:
             return True
         return spare > 0 and now > part.valid_until - VALID_S / 2
 
-    async def _reported(self, parts: Sequence[tuple[_Slice, float]]) -> bool:
+    async def _report(self, parts: Sequence[tuple[_Slice, float]]) -> bool:
         for part, spare in parts:
             # What is given back must not be spent while the ledger is being told.
             part.held = min(part.held, part.used + spare)
         try:
-            if parts:
-                await self._lease(parts)
+            # A few at a time: others' writes wait meanwhile.
+            for start in range(0, len(parts), _AT_ONCE):
+                await self._lease(parts[start : start + _AT_ONCE])
             if self._monotonic() - self._forgot > _FORGET_EVERY_S:
                 await self._calls.run(partial(forget_past_windows, now=self._clock()))
                 self._forgot = self._monotonic()
@@ -257,11 +265,12 @@ class Budgets:
         return True
 
     async def _lease(self, parts: Sequence[tuple[_Slice, float]]) -> None:
-        began = self._monotonic()
-        claims = [part.claim(spare) for part, spare in parts]
-        step = partial(lease, worker=self._worker, claims=claims, now=self._clock())
-        held = await self._calls.run(step)
-        for (part, _), claim, now_held in zip(parts, claims, held, strict=True):
-            part.held = now_held
-            part.valid_until = began + VALID_S
-            part.reported = (claim.used, now_held)
+        for worker in {part.worker for part, _ in parts}:
+            own = [(part, spare) for part, spare in parts if part.worker == worker]
+            began = self._monotonic()
+            claims = [part.claim(spare) for part, spare in own]
+            held = await self._calls.run(partial(lease, worker=worker, claims=claims, now=self._clock()))
+            for (part, _), claim, now_held in zip(own, claims, held, strict=True):
+                part.held = now_held
+                part.valid_until = began + VALID_S
+                part.reported = (claim.used, now_held)

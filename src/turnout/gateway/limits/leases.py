@@ -22,8 +22,10 @@ Kind = Literal["requests_per_minute", "tokens_per_minute", "usd_per_day", "usd_p
 VALID_S = 20.0
 LAPSE_S = 30.0
 
-_KEPT_S = 3_600
-"""How long the slices of a window that is over are kept: calls under way at its end still settle in it."""
+_MINUTES_KEPT_S = 3_600
+_DAYS_KEPT_S = 40 * 86_400
+"""How long the slices of a window that is over are kept. Calls under way at its end still settle in it; and if it is
+over only because someone set the clock wrong, what was spent in it must be there when the clock is right again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,10 @@ class Window:
 
     start: int
     end: int
+
+    def holds(self, now: float) -> bool:
+        """Whether a time lies in it."""
+        return self.start <= now < self.end
 
 
 def window_of(kind: Kind, now: float) -> Window:
@@ -103,7 +109,10 @@ def _lease(connection: Connection, worker: str, claim: Claim, now: float) -> flo
 
 def forget_past_windows(connection: Connection, *, now: float) -> None:
     """Delete the slices of windows that have been over for a while."""
-    connection.execute("DELETE FROM leases WHERE window_end < ?", (now - _KEPT_S,))
+    connection.execute(
+        "DELETE FROM leases WHERE window_end < ? OR (window_end < ? AND kind IN (?, ?))",
+        (now - _DAYS_KEPT_S, now - _MINUTES_KEPT_S, "requests_per_minute", "tokens_per_minute"),
+    )
 
 
 def used_in_window(connection: Connection, key_id: str, kind: Kind, *, now: float) -> float:

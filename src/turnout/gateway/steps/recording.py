@@ -116,5 +116,5 @@ class SessionRecorder:
             if before is None:
                 pace_s = account.latency_s()
             else:
-                pace_s = now - before.time if in_tool_loop(account.request.body) else before.pace_s
+                pace_s = max(0.0, now - before.time) if in_tool_loop(account.request.body) else before.pace_s
             self._sessions.keep(choice.session.id, Session(choice.strong.name, now, cached, output, pace_s))
