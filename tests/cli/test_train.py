@@ -71,6 +71,8 @@ def test_settings_and_seed_reach_the_router(run, outcomes: Path, tmp_path: Path)
     assert read_artifact(tmp_path / "router").settings["seed"] == 3
     assert run("train", "knn", *arguments, "--set", "k=7")[0] == 0
     assert read_artifact(tmp_path / "router").settings["k"] == 7
+    assert run("train", "knn", *arguments, "--encoder-set", "max_tokens=9")[0] == 0
+    assert read_artifact(tmp_path / "router").encoder["settings"]["max_tokens"] == 9
 
 
 def test_evaluation_leaves_out_what_was_learned_from(run, outcomes: Path, tmp_path: Path) -> None:
@@ -98,6 +100,8 @@ def test_evaluation_on_nothing_but_training_queries(run, outcomes: Path, tmp_pat
         (["knn", "--outcomes", "FILE"], "Give --pair STRONG,WEAK"),
         (["knn", "--outcomes", "FILE", "--pair", "big,tiny"], "No model in these outcomes named 'tiny'"),
         (["knn", "--outcomes", "FILE", *PAIR, "--set", "neighbours=3"], "setting of the router 'knn'"),
+        (["knn", "--outcomes", "FILE", *PAIR, "--encoder-set", "layer=3"], "setting of the encoder 'static'"),
+        (["random", "--outcomes", "FILE", *PAIR, "--encoder-set", "max_tokens=9"], "'random' takes no encoder"),
         (["knn", "--outcomes", "FILE", *PAIR, "--preset", "paper"], "preset"),
         (["knn", "--outcomes", "FILE", *PAIR, "--checkpoints", "c"], "keeps no checkpoints"),
         (["knn", "--outcomes", "FILE", *PAIR, "--holdout", "10"], "For 10 % write 0.1"),

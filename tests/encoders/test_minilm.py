@@ -12,10 +12,13 @@ pytest.importorskip("tokenizers")
 
 from safetensors.numpy import load_file
 
+from turnout.data.battles import Battles
 from turnout.encoders.minilm import MiniLMEncoder
 from turnout.encoders.minilm_files import MINILM
 from turnout.errors import InvalidValueError, MissingModelError
-from turnout.types import Encoder
+from turnout.routers.base import Router
+from turnout.routers.linear import Linear
+from turnout.types import Encoder, ModelPair
 
 pulled = pytest.mark.skipif(not MINILM.is_pulled, reason="turnout encoders pull minilm")
 
@@ -62,6 +65,29 @@ def test_batch_equals_singles_to_the_bit(encoder):
 
 
 @pulled
+def test_three_layers_equal_the_numpy_forward_pass_of_three():
+    forward, weights = numpy_forward(), load_file(MINILM.folder / "model.safetensors")
+    later = tuple(f"encoder.layer.{number}." for number in (3, 4, 5))
+    weights = {name: values for name, values in weights.items() if not name.startswith(("position_ids", *later))}
+    weights.pop("embeddings.position_ids", None)
+    encoder = MiniLMEncoder(layers=3)
+    for text, vector in zip(TEXTS[:3], encoder.encode(TEXTS[:3]), strict=True):
+        expected = forward(weights, encoder._tokenizer.encode(text).ids, heads=12)
+        assert vector @ expected / np.linalg.norm(expected) > 0.9999
+
+
+@pulled
+def test_a_router_on_three_layers_loads_with_three(tmp_path):
+    pair = ModelPair("strong", "weak")
+    battles = Battles.from_columns(TEXTS, pair.strong, pair.weak, [1.0, 0.0, 0.5, 1.0, 0.0], pair=pair)
+    router = Linear(MiniLMEncoder(layers=3)).fit(battles)
+    router.save(tmp_path / "router")
+    loaded = Router.load(tmp_path / "router")
+    assert loaded.encoder.identity == router.encoder.identity != MiniLMEncoder().identity
+    np.testing.assert_array_equal(loaded.predict_win_rate(TEXTS), router.predict_win_rate(TEXTS))
+
+
+@pulled
 def test_meets_the_protocol(encoder):
     assert isinstance(encoder, Encoder)
     vectors = encoder.encode([*TEXTS, " "])
@@ -81,3 +107,5 @@ def test_settings_out_of_range_are_refused():
         MiniLMEncoder(max_tokens=513)
     with pytest.raises(InvalidValueError, match="threads must be at least 1, got 0"):
         MiniLMEncoder(threads=0)
+    with pytest.raises(InvalidValueError, match=r"layers must be in \[1, 6\], got 7"):
+        MiniLMEncoder(layers=7)

@@ -90,6 +90,15 @@ def test_graph_equals_the_numpy_forward_pass(n_tokens):
     np.testing.assert_allclose(run(sentence_encoder_graph(weights, heads=4), ids), expected, atol=2e-5)
 
 
+def test_fewer_layers_are_the_same_as_a_network_that_has_no_more():
+    weights = random_weights(np.random.default_rng(0), layers=3)
+    fewer = {name: values for name, values in weights.items() if ".layer.2." not in name}
+    np.testing.assert_array_equal(
+        run(sentence_encoder_graph(weights, heads=4, layers=2), [[1, 2, 3]]),
+        run(sentence_encoder_graph(fewer, heads=4), [[1, 2, 3]]),
+    )
+
+
 def test_every_layer_counts():
     weights = random_weights(np.random.default_rng(0), layers=3)
     fewer = {name: values for name, values in weights.items() if ".layer.2." not in name}

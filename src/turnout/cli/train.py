@@ -15,7 +15,7 @@ from turnout import registry
 from turnout.cli.calibrate import queries_in
 from turnout.cli.settings import SEED, parse_settings, set_option
 from turnout.errors import InvalidValueError, UnknownNameError
-from turnout.types import JSON, ModelPair
+from turnout.types import JSON, Encoder, ModelPair
 
 if TYPE_CHECKING:
     from turnout.data.battles import Battles
@@ -34,6 +34,13 @@ FILE = click.Path(path_type=Path)
 @click.option("--pair", "pair_text", metavar="STRONG,WEAK", help="The pair to learn; known for tiers and benchmarks.")
 @click.option("--out", required=True, type=FILE, help="The router folder to write; one that is there is replaced.")
 @click.option("--encoder", "encoder_name", default="static", show_default=True, help="For routers that need one.")
+@click.option(
+    "--encoder-set",
+    "encoder_settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of the encoder; give as many as needed.",
+)
 @click.option("--preset", help="Start from named settings, such as paper.")
 @set_option
 @click.option("--holdout", default=0.1, show_default=True, help="The share of queries to measure and calibrate on.")
@@ -53,6 +60,7 @@ def train(
     pair_text: str | None,
     out: Path,
     encoder_name: str,
+    encoder_settings: tuple[str, ...],
     preset: str | None,
     settings: tuple[str, ...],
     holdout: float,
@@ -73,7 +81,7 @@ def train(
     if not (battles_paths or outcomes_paths or benchmark):
         raise InvalidValueError("There is nothing to learn from: give --battles, --outcomes or --benchmark.")
     check_replaceable(out)
-    router = make_router(router_name, encoder_name, preset, settings, seed)
+    router = make_router(router_name, encoder_name, encoder_settings, preset, settings, seed)
     queries = None if queries_path is None else list(queries_in(queries_path))
     battles, pair, files = read_training_data(
         battles_paths, outcomes_paths, benchmark, data_dir, golden_labels, pair_text, seed
@@ -110,7 +118,14 @@ def train(
         click.echo(f"It is not calibrated yet: turnout calibrate {out} --queries FILE --write")
 
 
-def make_router(name: str, encoder_name: str, preset: str | None, settings: tuple[str, ...], seed: int) -> Router:
+def make_router(
+    name: str,
+    encoder_name: str,
+    encoder_settings: tuple[str, ...],
+    preset: str | None,
+    settings: tuple[str, ...],
+    seed: int,
+) -> Router:
     """An unfitted router: a preset's settings or the defaults, with those that are given set.
 
     Raises:
@@ -120,7 +135,15 @@ def make_router(name: str, encoder_name: str, preset: str | None, settings: tupl
 
     router_class = registry.load("router", name)
     given = parse_settings(f"router '{name}'", router_class, settings)
-    arguments = arguments_for(router_class, given, lambda: registry.load("encoder", encoder_name)(), seed)
+
+    def make_encoder() -> Encoder:
+        encoder_class = registry.load("encoder", encoder_name)
+        made: Encoder = encoder_class(**parse_settings(f"encoder '{encoder_name}'", encoder_class, encoder_settings))
+        return made
+
+    arguments = arguments_for(router_class, given, make_encoder, seed)
+    if encoder_settings and "encoder" not in arguments:
+        raise InvalidValueError(f"'{name}' takes no encoder: leave --encoder-set away.")
     if preset is None:
         made: Router = router_class(**arguments)
         return made

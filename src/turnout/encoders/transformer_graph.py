@@ -21,15 +21,21 @@ _IR_VERSION = 9
 
 
 def sentence_encoder_graph(
-    weights: Mapping[str, VectorArray], *, heads: int, layer_norm_epsilon: float = 1e-12
+    weights: Mapping[str, VectorArray], *, heads: int, layers: int | None = None, layer_norm_epsilon: float = 1e-12
 ) -> bytes:
     """A serialised ONNX model from token ids, int64 (batch, tokens), to mean-pooled vectors (batch, dim).
 
     `weights` are named as BERT checkpoints name them. Layers and widths are read off them. All texts of a batch
     have the same number of tokens: there is no mask, so no result depends on padding. The input is named `ids`,
     the output `vectors`; vectors are not normalised.
+
+    Args:
+        weights: of the embeddings and of layers 0, 1, …
+        heads: of attention, in each layer.
+        layers: how many layers are run, from the first; None means all there are.
+        layer_norm_epsilon: the checkpoint's.
     """
-    return _Builder(weights, heads=heads, epsilon=layer_norm_epsilon).build()
+    return _Builder(weights, heads=heads, epsilon=layer_norm_epsilon).build(layers)
 
 
 class _Builder:
@@ -43,10 +49,10 @@ class _Builder:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
-    def build(self) -> bytes:
+    def build(self, layers: int | None) -> bytes:
         hidden = self.embed("ids")
         layer = 0
-        while f"encoder.layer.{layer}.output.dense.weight" in self.weights:
+        while layer != layers and f"encoder.layer.{layer}.output.dense.weight" in self.weights:
             hidden = self.transform(hidden, prefix=f"encoder.layer.{layer}.")
             layer += 1
         axes = self.constant("pooled_axes", np.array([1], dtype=np.int64))
