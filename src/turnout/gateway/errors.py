@@ -37,7 +37,7 @@ class RequestError(TurnoutError):
         super().__init__(message)
 
 
-def unknown_model(name: str, known: Iterable[str]) -> RequestError:
+def unknown_model(name: str, known: Iterable[str], *, param: str = "model") -> RequestError:
     """404, with the nearest name that is known."""
     names = sorted(known)
     nearest = difflib.get_close_matches(name[:200], names, n=1)
@@ -46,7 +46,7 @@ def unknown_model(name: str, known: Iterable[str]) -> RequestError:
         404,
         f"The model '{name[:200]}' does not exist here.{hint} Known: {', '.join(names)}.",
         code="model_not_found",
-        param="model",
+        param=param,
     )
 
 

@@ -68,6 +68,7 @@ def named(asked: ModelRequest, *, caller: Caller = ANYONE, header: bytes | None 
         ({"input": [user("x")]}, False),
         ({"input": "x"}, False),
         ({"messages": []}, False),
+        ({"input": []}, False),
         ({"messages": ["x"]}, False),
     ],
 )

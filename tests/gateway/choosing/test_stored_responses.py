@@ -122,6 +122,17 @@ async def test_what_no_one_remembers_is_chosen_as_usual_and_says_so(tables: dict
     )
 
 
+async def test_a_follow_up_without_anything_new_is_passed_on_and_recorded(
+    tables: dict[str, Any], start: Start, provider: Provider
+) -> None:
+    tables["models"]["small"]["base_url"] = provider.base_url  # so that either may go on
+    gateway = await start(**tables)
+    id, _, _ = await ask(gateway, HARD)
+    for _ in range(2):
+        assert (await ask(gateway, [], before=id))[1] == "big"
+    assert len(await gateway.entries(3)) == 3
+
+
 async def test_what_is_not_to_be_stored_is_not_remembered(tables: dict[str, Any], start: Start) -> None:
     gateway = await start(**tables)
     id, _, _ = await ask(gateway, EASY, store=False)

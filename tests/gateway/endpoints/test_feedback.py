@@ -107,7 +107,7 @@ async def test_without_a_ledger_there_is_no_feedback(provider: Provider, start: 
         ({"decision_id": "d", "thumb": ["up"]}, '"up" or "down"'),
         ({"decision_id": "d", "score": 1.5}, "from 0 to 1"),
         ({"decision_id": "d", "score": True}, "from 0 to 1"),
-        ({"decision_id": "d", "preferred": "huge"}, "name of a model: big, small"),
+        ({"decision_id": "d", "preferred": ""}, "name of a model"),
         ({"decision_id": "d", "preferred": ["big"]}, "name of a model"),
         ({"decision_id": "d", "thumb": "up", "why": "x"}, "There is no field 'why'"),
     ],
@@ -117,6 +117,12 @@ def test_feedback_that_says_nothing_is_refused(body: Any, words: str) -> None:
     with pytest.raises(RequestError, match=words) as caught:
         parse_feedback(raw, {"big", "small"})
     assert caught.value.status == 400
+
+
+def test_a_preferred_model_that_does_not_exist_is_not_found() -> None:
+    with pytest.raises(RequestError, match="Did you mean 'big'") as caught:
+        parse_feedback(b'{"decision_id": "d", "preferred": "bigg"}', {"big", "small"})
+    assert (caught.value.status, caught.value.code, caught.value.param) == (404, "model_not_found", "preferred")
 
 
 async def test_a_flood_of_feedback_is_turned_away(

@@ -64,7 +64,7 @@ def in_tool_loop(body: Mapping[str, Any]) -> bool:
     False
     """
     items = body.get("messages") or body.get("input")
-    if not isinstance(items, list) or not isinstance(items[-1], dict):
+    if not items or not isinstance(items, list) or not isinstance(items[-1], dict):
         return False
     last: dict[str, Any] = items[-1]
     if last.get("role") in _TOOL_ROLES or str(last.get("type")).endswith("_call_output"):

@@ -11,7 +11,7 @@ import orjson
 
 from turnout.errors import LedgerError
 from turnout.gateway.asgi import JSON_TYPE, Receive, Scope, Send, read_body, refuse_body, send_whole
-from turnout.gateway.errors import RequestError
+from turnout.gateway.errors import RequestError, unknown_model
 from turnout.gateway.ledger.calls import LedgerCalls
 from turnout.gateway.ledger.database import Connection
 from turnout.gateway.ledger.feedback import Feedback, keep, rival
@@ -106,8 +106,10 @@ def parse_feedback(raw: bytes, models: Collection[str]) -> Feedback:
         )
     value = body[given[0]]
     if given[0] == "preferred":
-        if not isinstance(value, str) or value not in models:
-            raise refused(f"'preferred' must be the name of a model: {', '.join(sorted(models))}.", param="preferred")
+        if not isinstance(value, str) or not value:
+            raise refused("'preferred' must be the name of a model.", param="preferred")
+        if value not in models:
+            raise unknown_model(value, models, param="preferred")
         return Feedback(id, "preferred", preferred=value)
     if given[0] == "thumb":
         if not isinstance(value, str) or value not in _THUMBS:

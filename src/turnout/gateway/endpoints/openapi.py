@@ -103,7 +103,7 @@ DESCRIPTION: dict[str, Any] = {
                 _answer("A response, or its events.", _OBJECT, streamed=True),
                 requestBody=_body(
                     {"model": _MODEL},
-                    {"input": _INPUT, "stream": _STREAM},
+                    {"input": {"anyOf": [*_INPUT["anyOf"], {"type": "null"}]}, "stream": _STREAM},
                 ),
             )
         },
@@ -151,7 +151,7 @@ DESCRIPTION: dict[str, Any] = {
                     closed=True,
                     thumb={"enum": ["up", "down"]},
                     score={"type": "number", "minimum": 0, "maximum": 1},
-                    preferred={"type": "string", "description": "A model's name."},
+                    preferred={"type": "string", "minLength": 1, "description": "A model's name."},
                 ),
             )
         },
