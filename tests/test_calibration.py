@@ -102,6 +102,7 @@ GOOD = Calibration.from_win_rates([0.1, 0.5], data="").to_json()
     [
         ({"n_queries": "many"}, "ValueError"),
         ({"thresholds": [0.1, 0.3, 0.6]}, "must descend"),
+        ({"thresholds": [0.6, 0.6, 0.1]}, "must descend"),
         ({"thresholds": [0.6, math.nan, 0.1]}, "must descend"),
         ({"thresholds": [0.6, 0.1]}, "shapes"),
         ({"n_strong": [0, 2, 2]}, "must ascend from 0 to 2"),

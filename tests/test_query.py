@@ -51,15 +51,17 @@ def test_no_user_text_is_the_empty_query() -> None:
 
 def test_earlier_turns_come_along_only_whole() -> None:
     messages = [user("a" * 10), user("b" * 10), user("c" * 10)]
-    assert query_of(messages, max_characters=25) == "b" * 10 + "\n\n" + "c" * 10
+    assert query_of(messages, max_characters=34) == "a" * 10 + "\n\n" + "b" * 10 + "\n\n" + "c" * 10
+    assert query_of(messages, max_characters=33) == "b" * 10 + "\n\n" + "c" * 10
+    assert query_of(messages, max_characters=22) == "b" * 10 + "\n\n" + "c" * 10
+    assert query_of(messages, max_characters=21) == "c" * 10
     assert query_of(messages, max_characters=12) == "c" * 10
 
 
 def test_a_long_last_turn_keeps_its_beginning_and_its_end() -> None:
-    query = query_of([user("before"), user("BEGIN" + "x" * 10_000 + "END")], max_characters=100)
-    assert len(query) == 100
-    assert query.startswith("BEGIN")
-    assert query.endswith("END")
+    messages = [user("before"), user("begin" + "x" * 100 + "end")]
+    assert query_of(messages, max_characters=23) == "begin" + "x" * 5 + "\n…\n" + "x" * 7 + "end"
+    assert query_of([user("x" * 23)], max_characters=23) == "x" * 23
 
 
 @given(
@@ -78,7 +80,10 @@ def test_boilerplate_is_left_out_unless_there_is_nothing_else() -> None:
     reminder = "<system-reminder>\nThe list is empty.\n</system-reminder>"
     assert query_of([user("one"), user(f"{reminder}\ntwo"), user(reminder)]) == "one\n\ntwo"
     assert query_of([user(reminder)]) == reminder
-    assert query_of([user(f"{reminder}\ntwo")], strip=False) == f"{reminder}\ntwo"
+    both = [user(f"{reminder}\ntwo")]
+    assert query_of(both, strip=False) == query_by("last", both, strip=False) == f"{reminder}\ntwo"
+    assert query_by("last", both) == query_by("conversation", both) == "two"
+    assert texts_to_score("weighted", both) == last_turns(both, 1) == ["two"]
 
 
 def test_the_last_turns_come_one_by_one() -> None:

@@ -58,10 +58,12 @@ def query_of(
     for text in _turns(messages, strip):
         if not turns:
             text = _clip(text, max_characters)
-        elif len(text) + len(_BETWEEN_TURNS) > left:
+        else:
+            left -= len(_BETWEEN_TURNS)
+        if len(text) > left:
             break
         turns.append(text)
-        left -= len(text) + len(_BETWEEN_TURNS)
+        left -= len(text)
     return _BETWEEN_TURNS.join(reversed(turns))
 
 

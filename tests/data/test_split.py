@@ -48,5 +48,6 @@ def test_a_sample_has_the_distinct_queries_asked_for_and_the_rest_none_of_them()
 
 
 def test_a_sample_must_leave_something() -> None:
-    with pytest.raises(InvalidValueError, match="from 1 to 1 of the 2 distinct queries, got 2"):
-        sample_rows(["a", "b", "a"], 2)
+    for n_distinct in (0, 2):
+        with pytest.raises(InvalidValueError, match=f"from 1 to 1 of the 2 distinct queries, got {n_distinct}"):
+            sample_rows(["a", "b", "a"], n_distinct)
