@@ -10,12 +10,10 @@ import pytest
 from turnout.config import ModelConfig
 from turnout.gateway.app import PROTOCOLS
 from turnout.gateway.errors import RequestError
-from turnout.gateway.protocols import (
-    translate_chat_to_messages,
-    translate_messages_to_chat,
-    translate_responses_to_chat,
-)
 from turnout.gateway.protocols.base import ClientProtocol
+from turnout.gateway.protocols.translating.chat_to_messages import request as chat_to_messages
+from turnout.gateway.protocols.translating.messages_to_chat import request as messages_to_chat
+from turnout.gateway.protocols.translating.responses_to_chat import request as responses_to_chat
 
 PAGE = (Path(__file__).parents[3] / "docs/reference/gateway-protocols.md").read_text(encoding="utf-8")
 PROVIDERS = [
@@ -29,9 +27,9 @@ PROVIDERS = [
 @pytest.mark.parametrize(
     ("heading", "translation"),
     [
-        ("Chat completions to Anthropic", translate_chat_to_messages),
-        ("Messages to OpenAI", translate_messages_to_chat),
-        ("Responses to chat completions", translate_responses_to_chat),
+        ("Chat completions to Anthropic", chat_to_messages),
+        ("Messages to OpenAI", messages_to_chat),
+        ("Responses to chat completions", responses_to_chat),
     ],
 )
 def test_what_is_left_out_is_listed(heading: str, translation: object) -> None:

@@ -21,7 +21,9 @@ from turnout.gateway.protocols.base import (
 from turnout.gateway.protocols.bridges import PassingBridge, TranslatingBridge
 from turnout.gateway.protocols.error_shapes import anthropic_body, anthropic_error
 from turnout.gateway.protocols.streams import ChatBooks, MessageBooks, NamedSink, named_event
-from turnout.gateway.protocols.translate_messages_to_chat import MessageEvents, chat_request, message_answer
+from turnout.gateway.protocols.translating.messages_to_chat.answer import message_answer
+from turnout.gateway.protocols.translating.messages_to_chat.request import chat_request
+from turnout.gateway.protocols.translating.messages_to_chat.stream import MessageEvents
 from turnout.gateway.protocols.usage import chat_usage, message_usage
 
 MESSAGES_PATH = "/messages"
@@ -108,19 +110,14 @@ _TO_ANTHROPIC = PassingBridge(MESSAGES_PATH, usage=message_usage, books=lambda b
 _COUNT = PassingBridge(f"{MESSAGES_PATH}/count_tokens", usage=lambda answer: None, books=lambda body: MessageBooks())
 _TO_OPENAI = TranslatingBridge(
     CHAT_PATH,
-    request=lambda body, model: chat_request(
-        body, model=model.upstream_model, max_tokens_field=max_tokens_field(model)
-    ),
+    request=_chat_request,
     answer=lambda answer, body: message_answer(answer),
     usage=chat_usage,
     error=anthropic_error,
     books=lambda: ChatBooks(wants_usage=True),
     translator=lambda body: MessageEvents(),
-    sink=lambda body: NamedSink(
-        ping=named_event({"type": "ping"}), error=lambda message: anthropic_error(message, 500)
-    ),
+    sink=lambda body: NamedSink(ping=_PING, error=lambda message: anthropic_error(message, 500)),
 )
-
 
 ANTHROPIC_MESSAGES = AnthropicMessages()
 ANTHROPIC_TOKEN_COUNT = AnthropicTokenCount()

@@ -14,7 +14,7 @@ from turnout.gateway.protocols.base import ModelRequest, StreamReader, dumped
 from turnout.gateway.protocols.error_shapes import error_object
 from turnout.gateway.protocols.splice import provider_body
 from turnout.gateway.protocols.streams import Books, PassingReader, Sink, TranslatingReader
-from turnout.gateway.protocols.translation import EventTranslator, error_message
+from turnout.gateway.protocols.translating.answers import EventTranslator, error_message
 from turnout.gateway.protocols.usage import Usage
 
 

@@ -26,6 +26,11 @@ def openai_error(message: str, *, type: str, code: str | None = None, param: str
     return {"error": {"message": message, "type": type, "param": param, "code": code}}
 
 
+def openai_upstream_error(message: str, status: int) -> dict[str, Any]:
+    """OpenAI's error object for what a provider of another protocol said."""
+    return openai_error(message, type="upstream_error", code=f"upstream_status_{status}")
+
+
 def anthropic_error(message: str, status: int) -> dict[str, Any]:
     """Anthropic's error object, whose type follows from the status.
 

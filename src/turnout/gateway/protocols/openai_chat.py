@@ -19,9 +19,11 @@ from turnout.gateway.protocols.base import (
     stream_of,
 )
 from turnout.gateway.protocols.bridges import PassingBridge, TranslatingBridge
-from turnout.gateway.protocols.error_shapes import openai_body, openai_error
+from turnout.gateway.protocols.error_shapes import openai_body, openai_upstream_error
 from turnout.gateway.protocols.streams import ChatBooks, ChatSink, MessageBooks
-from turnout.gateway.protocols.translate_chat_to_messages import ChatChunks, chat_answer, messages_request
+from turnout.gateway.protocols.translating.chat_to_messages.answer import chat_answer
+from turnout.gateway.protocols.translating.chat_to_messages.request import messages_request
+from turnout.gateway.protocols.translating.chat_to_messages.stream import ChatChunks
 from turnout.gateway.protocols.usage import chat_usage, message_usage
 
 
@@ -78,7 +80,7 @@ _TO_ANTHROPIC = TranslatingBridge(
     request=lambda body, model: messages_request(body, model=model.upstream_model, max_tokens=model.max_output_tokens),
     answer=lambda answer, body: chat_answer(answer, created=int(time.time())),
     usage=message_usage,
-    error=lambda message, status: openai_error(message, type="upstream_error", code=f"upstream_status_{status}"),
+    error=openai_upstream_error,
     books=MessageBooks,
     translator=lambda body: ChatChunks(created=int(time.time())),
     sink=lambda body: ChatSink(wants_usage=wants_usage(body)),

@@ -20,7 +20,7 @@ from turnout.gateway.protocols.base import (
     stream_of,
 )
 from turnout.gateway.protocols.bridges import PassingBridge, TranslatingBridge
-from turnout.gateway.protocols.error_shapes import openai_body, openai_error, response_error
+from turnout.gateway.protocols.error_shapes import openai_body, openai_upstream_error, response_error
 from turnout.gateway.protocols.streams import (
     ChatBooks,
     MessageBooks,
@@ -29,8 +29,12 @@ from turnout.gateway.protocols.streams import (
     TranslatorChain,
     named_event,
 )
-from turnout.gateway.protocols.translate_chat_to_messages import ChatChunks, chat_answer, messages_request
-from turnout.gateway.protocols.translate_responses_to_chat import ResponseEvents, chat_request, response_answer
+from turnout.gateway.protocols.translating.chat_to_messages.answer import chat_answer
+from turnout.gateway.protocols.translating.chat_to_messages.request import messages_request
+from turnout.gateway.protocols.translating.chat_to_messages.stream import ChatChunks
+from turnout.gateway.protocols.translating.responses_to_chat.answer import response_answer
+from turnout.gateway.protocols.translating.responses_to_chat.request import chat_request
+from turnout.gateway.protocols.translating.responses_to_chat.stream import ResponseEvents
 from turnout.gateway.protocols.usage import chat_usage, message_usage, response_usage
 
 
@@ -104,19 +108,13 @@ def _sink(body: Mapping[str, Any]) -> NamedSink:
     return NamedSink(ping=b": ping\n\n", error=response_error)
 
 
-def _error(message: str, status: int) -> dict[str, Any]:
-    return openai_error(message, type="upstream_error", code=f"upstream_status_{status}")
-
-
 _TO_RESPONSES = PassingBridge("/responses", usage=response_usage, books=lambda body: ResponseBooks())
 _TO_CHAT = TranslatingBridge(
     CHAT_PATH,
-    request=lambda body, model: chat_request(
-        body, model=model.upstream_model, max_tokens_field=max_tokens_field(model)
-    ),
+    request=_chat_request,
     answer=response_answer,
     usage=chat_usage,
-    error=_error,
+    error=openai_upstream_error,
     books=lambda: ChatBooks(wants_usage=True),
     translator=ResponseEvents,
     sink=_sink,
@@ -126,7 +124,7 @@ _TO_MESSAGES = TranslatingBridge(
     request=_messages_request,
     answer=lambda answer, body: response_answer(chat_answer(answer, created=int(time.time())), body),
     usage=message_usage,
-    error=_error,
+    error=openai_upstream_error,
     books=MessageBooks,
     translator=lambda body: TranslatorChain(ChatChunks(created=int(time.time())), ResponseEvents(body)),
     sink=_sink,

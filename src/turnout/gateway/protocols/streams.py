@@ -13,7 +13,7 @@ import orjson
 
 from turnout.errors import UpstreamError, UpstreamProtocolError, UpstreamUnreachableError
 from turnout.gateway.protocols.error_shapes import openai_error
-from turnout.gateway.protocols.translation import EventTranslator, dict_or_empty, error_message
+from turnout.gateway.protocols.translating.answers import EventTranslator, dict_or_empty, error_message
 from turnout.gateway.protocols.usage import Usage, UsageOfMessage, chat_usage, response_usage
 from turnout.server_sent_events import EventSplitter, event_data
 

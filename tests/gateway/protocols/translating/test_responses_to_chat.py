@@ -10,7 +10,9 @@ from pydantic import TypeAdapter
 
 from turnout.errors import UpstreamProtocolError
 from turnout.gateway.errors import RequestError
-from turnout.gateway.protocols.translate_responses_to_chat import ResponseEvents, chat_request, response_answer
+from turnout.gateway.protocols.translating.responses_to_chat.answer import response_answer
+from turnout.gateway.protocols.translating.responses_to_chat.request import chat_request
+from turnout.gateway.protocols.translating.responses_to_chat.stream import ResponseEvents
 
 USER = {"role": "user", "content": "Hi"}
 TOOL = {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": True}

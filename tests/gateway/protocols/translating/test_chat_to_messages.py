@@ -7,14 +7,13 @@ from conversations import chat_bodies, completions, streamed_completions
 from hypothesis import given
 
 from turnout.gateway.errors import RequestError
-from turnout.gateway.protocols.translate_chat_to_messages import (
-    DEFAULT_MAX_TOKENS,
-    ChatChunks,
-    chat_answer,
-    finish_reason,
-    messages_request,
-)
-from turnout.gateway.protocols.translate_messages_to_chat import MessageEvents, chat_request, message_answer
+from turnout.gateway.protocols.translating.chat_to_messages.answer import chat_answer
+from turnout.gateway.protocols.translating.chat_to_messages.request import DEFAULT_MAX_TOKENS, messages_request
+from turnout.gateway.protocols.translating.chat_to_messages.stream import ChatChunks
+from turnout.gateway.protocols.translating.endings import finish_reason
+from turnout.gateway.protocols.translating.messages_to_chat.answer import message_answer
+from turnout.gateway.protocols.translating.messages_to_chat.request import chat_request
+from turnout.gateway.protocols.translating.messages_to_chat.stream import MessageEvents
 
 USER = {"role": "user", "content": "Hi"}
 HI = {"role": "user", "content": [{"type": "text", "text": "Hi"}]}

@@ -1,4 +1,4 @@
-"""OpenAI's chat completions for a provider that speaks Anthropic's messages: the request there, the answer back."""
+"""A chat completions request as Anthropic's messages."""
 
 from __future__ import annotations
 
@@ -7,19 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from turnout.gateway.protocols.base import refused, whole_number
-from turnout.gateway.protocols.translation import (
+from turnout.gateway.protocols.translating.fields import (
     arguments_object,
     data_url,
-    dict_or_empty,
-    dicts,
-    json_text,
     no_counterpart,
     obj,
     objects,
     refuse_unknown,
+    refuse_unless_neutral,
     text,
-    whole,
-    word,
 )
 
 MESSAGES = "Anthropic's messages"
@@ -71,15 +67,6 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "functions": ([],),
 }
 _UNUSUAL_ID = re.compile(r"[^a-zA-Z0-9_-]")
-_FINISH = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "pause_turn": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "refusal": "content_filter",
-}
 
 
 def messages_request(body: Mapping[str, Any], *, model: str, max_tokens: int | None) -> dict[str, Any]:
@@ -93,7 +80,8 @@ def messages_request(body: Mapping[str, Any], *, model: str, max_tokens: int | N
     >>> messages_request({"messages": [{"role": "user", "content": "A river?"}]}, model="m", max_tokens=9)
     {'model': 'm', 'max_tokens': 9, 'messages': [{'role': 'user', 'content': [{'type': 'text', 'text': 'A river?'}]}]}
     """
-    _refuse_what_has_no_counterpart(body)
+    refuse_unless_neutral(body, _NEUTRAL, MESSAGES)
+    refuse_unknown(body, _TRANSLATED | _LEFT_OUT | _NEUTRAL.keys(), MESSAGES)
     system, messages = _conversation(body)
     request: dict[str, Any] = {
         "model": model,
@@ -125,142 +113,6 @@ def messages_request(body: Mapping[str, Any], *, model: str, max_tokens: int | N
     if (response_format := _response_format(body.get("response_format"))) is not None:
         request["output_config"] = {"format": response_format}
     return request
-
-
-def chat_answer(message: Mapping[str, Any], *, created: int) -> dict[str, Any]:
-    """The chat completion for an Anthropic message.
-
-    Args:
-        message: the provider's answer.
-        created: seconds since 1970, which Anthropic's protocol does not tell.
-    """
-    texts, calls = [], []
-    for block in dicts(message.get("content")):
-        if block.get("type") == "text":
-            texts.append(str(block.get("text", "")))
-        elif block.get("type") == "tool_use":
-            function = {"name": block.get("name"), "arguments": json_text(dict_or_empty(block.get("input")))}
-            calls.append({"id": block.get("id"), "type": "function", "function": function})
-    answered: dict[str, Any] = {"role": "assistant", "content": "".join(texts) if texts or not calls else None}
-    if calls:
-        answered["tool_calls"] = calls
-    answered["refusal"] = None
-    return {
-        "id": message.get("id"),
-        "object": "chat.completion",
-        "created": created,
-        "model": message.get("model"),
-        "choices": [
-            {
-                "index": 0,
-                "message": answered,
-                "logprobs": None,
-                "finish_reason": finish_reason(message.get("stop_reason")),
-            }
-        ],
-        "usage": chat_usage_of(dict_or_empty(message.get("usage"))),
-    }
-
-
-class ChatChunks:
-    """Chat completion chunks from the events of an Anthropic message. The last one always holds the token counts."""
-
-    def __init__(self, *, created: int) -> None:
-        self._head: dict[str, Any] = {
-            "id": None,
-            "object": "chat.completion.chunk",
-            "created": created,
-            "model": None,
-        }
-        self._usage: dict[str, Any] = {}
-        self._calls = 0
-        self._call_of_block: dict[Any, int] = {}
-
-    def feed(self, event: dict[str, Any]) -> list[dict[str, Any]]:
-        """The chunks that follow from one event."""
-        kind = event.get("type")
-        if kind == "message_start":
-            message = dict_or_empty(event.get("message"))
-            self._head |= {"id": message.get("id"), "model": message.get("model")}
-            self._count(message.get("usage"))
-            return [self._chunk({"role": "assistant", "content": "", "refusal": None})]
-        if kind == "content_block_start":
-            return self._start(event.get("index"), dict_or_empty(event.get("content_block")))
-        if kind == "content_block_delta":
-            return self._delta(event.get("index"), dict_or_empty(event.get("delta")))
-        if kind == "message_delta":
-            self._count(event.get("usage"))
-            reason = dict_or_empty(event.get("delta")).get("stop_reason")
-            return [self._chunk({}, finish=finish_reason(reason))] if reason else []
-        return []
-
-    def end(self) -> list[dict[str, Any]]:
-        """The chunk with the token counts."""
-        return [{**self._head, "choices": [], "usage": chat_usage_of(self._usage)}]
-
-    def _start(self, index: Any, block: dict[str, Any]) -> list[dict[str, Any]]:
-        if block.get("type") == "text" and block.get("text"):
-            return [self._chunk({"content": block["text"]})]
-        if block.get("type") != "tool_use":
-            return []
-        self._call_of_block[index] = self._calls
-        call = {
-            "index": self._calls,
-            "id": block.get("id"),
-            "type": "function",
-            "function": {"name": block.get("name"), "arguments": ""},
-        }
-        self._calls += 1
-        return [self._chunk({"tool_calls": [call]})]
-
-    def _delta(self, index: Any, delta: dict[str, Any]) -> list[dict[str, Any]]:
-        if delta.get("type") == "text_delta":
-            return [self._chunk({"content": delta.get("text", "")})]
-        if delta.get("type") == "input_json_delta" and index in self._call_of_block:
-            call = {"index": self._call_of_block[index], "function": {"arguments": delta.get("partial_json", "")}}
-            return [self._chunk({"tool_calls": [call]})]
-        return []  # thinking, signatures, citations: chat completions have no place for them
-
-    def _chunk(self, delta: dict[str, Any], *, finish: str | None = None) -> dict[str, Any]:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return {**self._head, "choices": [choice], "usage": None}
-
-    def _count(self, usage: Any) -> None:
-        self._usage |= {name: value for name, value in dict_or_empty(usage).items() if value is not None}
-
-
-def finish_reason(stop_reason: Any) -> str:
-    """OpenAI's word for Anthropic's.
-
-    >>> finish_reason("tool_use"), finish_reason("something new")
-    ('tool_calls', 'stop')
-    """
-    return _FINISH.get(word(stop_reason) or "end_turn", "stop")
-
-
-def chat_usage_of(usage: Mapping[str, Any]) -> dict[str, Any]:
-    """OpenAI's token counts for Anthropic's, which count what was cached apart from the input.
-
-    >>> chat_usage_of({"input_tokens": 5, "cache_read_input_tokens": 90, "output_tokens": 7})["prompt_tokens"]
-    95
-    """
-    cached, cached_now = whole(usage.get("cache_read_input_tokens")), whole(usage.get("cache_creation_input_tokens"))
-    read = whole(usage.get("input_tokens")) + cached + cached_now
-    written = whole(usage.get("output_tokens"))
-    return {
-        "prompt_tokens": read,
-        "completion_tokens": written,
-        "total_tokens": read + written,
-        "prompt_tokens_details": {"cached_tokens": cached, "cache_write_tokens": cached_now},
-    }
-
-
-def _refuse_what_has_no_counterpart(body: Mapping[str, Any]) -> None:
-    for field, neutral in _NEUTRAL.items():
-        value = body.get(field)
-        if value is not None and value not in neutral:
-            raise no_counterpart(field, MESSAGES)
-    refuse_unknown(body, _TRANSLATED | _LEFT_OUT | _NEUTRAL.keys(), MESSAGES)
 
 
 def _conversation(body: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -8,12 +8,10 @@ from hypothesis import given
 
 from turnout.errors import UpstreamProtocolError
 from turnout.gateway.errors import RequestError
-from turnout.gateway.protocols.translate_messages_to_chat import (
-    MessageEvents,
-    chat_request,
-    message_answer,
-    stop_reason,
-)
+from turnout.gateway.protocols.translating.endings import stop_reason
+from turnout.gateway.protocols.translating.messages_to_chat.answer import message_answer
+from turnout.gateway.protocols.translating.messages_to_chat.request import chat_request
+from turnout.gateway.protocols.translating.messages_to_chat.stream import MessageEvents
 
 USER = {"role": "user", "content": "Hi"}
 SCHEMA = {"type": "object"}

@@ -1,27 +1,25 @@
-"""Anthropic's messages for a provider that speaks OpenAI's chat completions: the request there, the answer back."""
+"""A request for Anthropic's messages as chat completions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from turnout.errors import UpstreamProtocolError
 from turnout.gateway.protocols.base import refused
-from turnout.gateway.protocols.translation import (
-    answered_arguments,
-    dict_or_empty,
-    dicts,
-    json_text,
-    no_counterpart,
-    obj,
-    objects,
-    refuse_unknown,
-    text,
-    whole,
-    word,
+from turnout.gateway.protocols.translating.answers import json_text
+from turnout.gateway.protocols.translating.chat import (
+    CHAT,
+    ask_for_stream,
+    file_part,
+    function_choice,
+    function_tool,
+    image_part,
+    schema_format,
+    text_part,
+    tool_call,
+    tool_message,
 )
-
-CHAT = "OpenAI's chat completions"
+from turnout.gateway.protocols.translating.fields import no_counterpart, obj, objects, refuse_unknown, text
 
 _TRANSLATED = frozenset(
     {
@@ -55,13 +53,6 @@ _LEFT_OUT = frozenset(
         "workspace_id",
     }
 )
-_STOP_REASONS = {
-    "stop": "end_turn",
-    "length": "max_tokens",
-    "tool_calls": "tool_use",
-    "function_call": "tool_use",
-    "content_filter": "refusal",
-}
 _FOLLOWS = "(What the tool gave follows in the next message.)"
 
 
@@ -91,170 +82,9 @@ def chat_request(body: Mapping[str, Any], *, model: str, max_tokens_field: str =
             if choice.get("disable_parallel_tool_use") is True:
                 request["parallel_tool_calls"] = False
     if (schema := _schema(body)) is not None:
-        json_schema = {"name": "answer", "schema": schema, "strict": True}
-        request["response_format"] = {"type": "json_schema", "json_schema": json_schema}
-    if body.get("stream"):
-        request["stream"] = True
-        request["stream_options"] = {"include_usage": True}
+        request["response_format"] = schema_format({"name": "answer", "schema": schema, "strict": True})
+    ask_for_stream(request, body)
     return request
-
-
-def message_answer(completion: Mapping[str, Any]) -> dict[str, Any]:
-    """The Anthropic message for a chat completion.
-
-    Raises:
-        UpstreamProtocolError: it holds no choice, or a tool call whose arguments are not a JSON object.
-    """
-    choices = dicts(completion.get("choices"))
-    if not choices:
-        raise UpstreamProtocolError("The provider's answer holds no choice.")
-    message, finish = dict_or_empty(choices[0].get("message")), word(choices[0].get("finish_reason"))
-    content: list[dict[str, Any]] = []
-    words = message.get("content") or message.get("refusal")
-    if isinstance(words, str) and words:
-        content.append({"type": "text", "text": words, "citations": None})
-    for call in dicts(message.get("tool_calls")):
-        function = dict_or_empty(call.get("function"))
-        try:
-            arguments = answered_arguments(function.get("arguments"))
-        except UpstreamProtocolError:
-            if finish == "length":
-                continue  # the limit cut it off; what came before is still an answer
-            raise
-        content.append({"type": "tool_use", "id": call.get("id"), "name": function.get("name"), "input": arguments})
-    called = any(block["type"] == "tool_use" for block in content)
-    return {
-        "id": completion.get("id"),
-        "type": "message",
-        "role": "assistant",
-        "model": completion.get("model"),
-        "content": content,
-        "stop_reason": "refusal" if message.get("refusal") else stop_reason(finish, called=called),
-        "stop_sequence": None,
-        "usage": message_usage(dict_or_empty(completion.get("usage"))),
-    }
-
-
-class MessageEvents:
-    """The events of an Anthropic message from chat completion chunks."""
-
-    def __init__(self) -> None:
-        self._started = False
-        self._index = -1
-        self._open: str | None = None
-        """The kind of the content block that is open."""
-        self._call: Any = None
-        """Which of the provider's tool calls is open."""
-        self._called = False
-        self._refused = False
-        self._finish: str | None = None
-        self._usage: dict[str, Any] = {}
-
-    def feed(self, chunk: dict[str, Any]) -> list[dict[str, Any]]:
-        """The events that follow from one chunk."""
-        events: list[dict[str, Any]] = []
-        if not self._started:
-            self._started = True
-            events.append({"type": "message_start", "message": _begun(chunk)})
-        self._usage |= dict_or_empty(chunk.get("usage"))
-        for choice in dicts(chunk.get("choices"))[:1]:
-            delta = dict_or_empty(choice.get("delta"))
-            for field in ("content", "refusal"):
-                if isinstance(words := delta.get(field), str) and words:
-                    self._refused = self._refused or field == "refusal"
-                    events += self._say(words)
-            for call in dicts(delta.get("tool_calls")):
-                events += self._call_tool(call)
-            self._finish = word(choice.get("finish_reason")) or self._finish
-        return events
-
-    def end(self) -> list[dict[str, Any]]:
-        """The end of the last block and of the message, with the token counts."""
-        events = [] if self._started else [{"type": "message_start", "message": _begun({})}]
-        reason = "refusal" if self._refused else stop_reason(self._finish, called=self._called)
-        return [
-            *events,
-            *self._close(),
-            {
-                "type": "message_delta",
-                "delta": {"stop_reason": reason, "stop_sequence": None},
-                "usage": message_usage(self._usage),
-            },
-            {"type": "message_stop"},
-        ]
-
-    def _say(self, words: str) -> list[dict[str, Any]]:
-        events = []
-        if self._open != "text":
-            events = [*self._close(), self._begin("text", {"type": "text", "text": "", "citations": None})]
-        return [*events, self._delta({"type": "text_delta", "text": words})]
-
-    def _call_tool(self, call: dict[str, Any]) -> list[dict[str, Any]]:
-        function = dict_or_empty(call.get("function"))
-        number, events = call.get("index", 0), []
-        if self._open != "tool_use" or number != self._call:
-            if not call.get("id") or not function.get("name"):
-                raise UpstreamProtocolError("The provider went back to a tool call that it had left.")
-            block = {"type": "tool_use", "id": call["id"], "name": function["name"], "input": {}}
-            events = [*self._close(), self._begin("tool_use", block)]
-            self._call, self._called = number, True
-        if arguments := function.get("arguments"):
-            events.append(self._delta({"type": "input_json_delta", "partial_json": arguments}))
-        return events
-
-    def _begin(self, kind: str, block: dict[str, Any]) -> dict[str, Any]:
-        self._open = kind
-        self._index += 1
-        return {"type": "content_block_start", "index": self._index, "content_block": block}
-
-    def _delta(self, delta: dict[str, Any]) -> dict[str, Any]:
-        return {"type": "content_block_delta", "index": self._index, "delta": delta}
-
-    def _close(self) -> list[dict[str, Any]]:
-        if self._open is None:
-            return []
-        self._open = None
-        return [{"type": "content_block_stop", "index": self._index}]
-
-
-def stop_reason(finish: str | None, *, called: bool) -> str:
-    """Anthropic's word for OpenAI's. Some servers say "stop" where the model called a tool.
-
-    >>> stop_reason("length", called=False), stop_reason("stop", called=True)
-    ('max_tokens', 'tool_use')
-    """
-    if called and finish not in ("length", "content_filter"):
-        return "tool_use"
-    return _STOP_REASONS.get(finish or "stop", "end_turn")
-
-
-def message_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
-    """Anthropic's token counts for OpenAI's, which count what was cached as a part of the input.
-
-    >>> message_usage({"prompt_tokens": 95, "prompt_tokens_details": {"cached_tokens": 90}})["input_tokens"]
-    5
-    """
-    details = dict_or_empty(usage.get("prompt_tokens_details"))
-    cached, cached_now = whole(details.get("cached_tokens")), whole(details.get("cache_write_tokens"))
-    return {
-        "input_tokens": max(0, whole(usage.get("prompt_tokens")) - cached - cached_now),
-        "cache_creation_input_tokens": cached_now,
-        "cache_read_input_tokens": cached,
-        "output_tokens": whole(usage.get("completion_tokens")),
-    }
-
-
-def _begun(chunk: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": chunk.get("id"),
-        "type": "message",
-        "role": "assistant",
-        "model": chunk.get("model"),
-        "content": [],
-        "stop_reason": None,
-        "stop_sequence": None,
-        "usage": message_usage({}),
-    }
 
 
 def _messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -332,7 +162,7 @@ def _tool_result(block: dict[str, Any], where: str) -> tuple[dict[str, Any], lis
     if block.get("is_error") is True:
         said = f"Error: {said}"
     call = text(block.get("tool_use_id"), f"{where}.tool_use_id")
-    return {"role": "tool", "tool_call_id": call, "content": said}, others
+    return tool_message(call, said), others
 
 
 def _assistant(content: Any, where: str) -> list[dict[str, Any]]:
@@ -347,8 +177,8 @@ def _assistant(content: Any, where: str) -> list[dict[str, Any]]:
             texts.append(text(block.get("text"), f"{place}.text"))
         elif kind == "tool_use":
             arguments = json_text(obj(block.get("input"), f"{place}.input"))
-            function = {"name": text(block.get("name"), f"{place}.name"), "arguments": arguments}
-            calls.append({"id": text(block.get("id"), f"{place}.id"), "type": "function", "function": function})
+            name = text(block.get("name"), f"{place}.name")
+            calls.append(tool_call(text(block.get("id"), f"{place}.id"), name, arguments))
         elif kind not in ("thinking", "redacted_thinking"):  # what one model thought, only that model can read
             raise no_counterpart(f"{place}.type", CHAT)
     if not texts and not calls:
@@ -362,23 +192,22 @@ def _assistant(content: Any, where: str) -> list[dict[str, Any]]:
 def _part(block: dict[str, Any], where: str) -> dict[str, Any]:
     kind = block.get("type")
     if kind == "text":
-        return {"type": "text", "text": text(block.get("text"), f"{where}.text")}
+        return text_part(text(block.get("text"), f"{where}.text"))
     if kind not in ("image", "document"):
         raise no_counterpart(f"{where}.type", CHAT)
     source = obj(block.get("source"), f"{where}.source")
     origin = source.get("type")
     if kind == "image" and origin == "url":
-        return {"type": "image_url", "image_url": {"url": text(source.get("url"), f"{where}.source.url")}}
+        return image_part(text(source.get("url"), f"{where}.source.url"))
     if kind == "document" and origin == "text":
-        return {"type": "text", "text": text(source.get("data"), f"{where}.source.data")}
+        return text_part(text(source.get("data"), f"{where}.source.data"))
     if origin != "base64":
         raise no_counterpart(f"{where}.source.type", CHAT)
     media_type = text(source.get("media_type"), f"{where}.source.media_type")
     data = f"data:{media_type};base64,{text(source.get('data'), f'{where}.source.data')}"
     if kind == "image":
-        return {"type": "image_url", "image_url": {"url": data}}
-    name = block.get("title") or "document.pdf"
-    return {"type": "file", "file": {"filename": text(name, f"{where}.title"), "file_data": data}}
+        return image_part(data)
+    return file_part(text(block.get("title") or "document.pdf", f"{where}.title"), data)
 
 
 def _tool(tool: dict[str, Any], where: str) -> dict[str, Any]:
@@ -390,7 +219,7 @@ def _tool(tool: dict[str, Any], where: str) -> dict[str, Any]:
     function["parameters"] = obj(tool.get("input_schema"), f"{where}.input_schema")
     if tool.get("strict"):
         function["strict"] = True
-    return {"type": "function", "function": function}
+    return function_tool(function)
 
 
 def _tool_choice(choice: dict[str, Any]) -> Any:
@@ -400,7 +229,7 @@ def _tool_choice(choice: dict[str, Any]) -> Any:
     if kind == "any":
         return "required"
     if kind == "tool":
-        return {"type": "function", "function": {"name": text(choice.get("name"), "tool_choice.name")}}
+        return function_choice(text(choice.get("name"), "tool_choice.name"))
     raise no_counterpart("tool_choice.type", CHAT)
 
 

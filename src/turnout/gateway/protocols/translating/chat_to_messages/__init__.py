@@ -1,0 +1,1 @@
+"""OpenAI's chat completions for a provider that speaks Anthropic's messages."""

@@ -1,0 +1,1 @@
+"""Anthropic's messages for a provider that speaks OpenAI's chat completions."""

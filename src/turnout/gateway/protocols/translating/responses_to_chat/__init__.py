@@ -1,0 +1,1 @@
+"""OpenAI's responses for a provider that has only chat completions."""
