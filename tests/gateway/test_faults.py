@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -239,3 +240,25 @@ async def test_no_key_stands_in_logs_answers_or_the_file(
     for place in (caplog.text, "".join(seen), repr(gateway.app.routes.models), repr(vars(gateway.app))):
         assert PROVIDER_KEY not in place
     assert PROVIDER_KEY.encode() not in files
+
+
+async def test_a_clock_that_is_set_back_makes_no_request_shorter_than_it_was(
+    provider: Provider, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = await start()
+    real, looks = time.time, 0
+
+    def running_backwards() -> float:
+        nonlocal looks
+        looks += 1
+        return real() - 3_600 * looks
+
+    monkeypatch.setattr(time, "time", running_backwards)
+    status, _, _ = await gateway.post({"model": "big", "messages": HARD})
+    monkeypatch.undo()
+    (entry,) = await gateway.entries()
+    assert (status, entry.status) == (200, 200)
+    assert entry.time < real() - 3_000, "it is the clock's time that is kept"
+    assert entry.upstream_first_byte_s is not None
+    assert entry.upstream_latency_s is not None
+    assert 0 < entry.upstream_first_byte_s <= entry.upstream_latency_s <= entry.latency_s < 5

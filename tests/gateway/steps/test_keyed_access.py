@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import logging
+import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -18,6 +19,7 @@ from provider_answers import MESSAGE_TEXT_EVENTS
 from running_gateway import RunningGateway, Start
 from scripted_provider import Provider, answer, chunk, event, good_stream, hang_up, plain, streamed
 
+from turnout.gateway.ledger import database as database_module
 from turnout.gateway.ledger.database import SqliteDatabase
 from turnout.gateway.ledger.schema import open_ledger
 from turnout.gateway.limits.keys import ClientKey, Limits, create_key, revoke_key
@@ -157,6 +159,31 @@ async def test_requests_a_minute(provider: Provider, start: Start, make_key: Mak
     assert "It resets at 20" in body["error"]["message"]
     assert 1 <= int(headers["retry-after"]) <= 60
     assert (await ask(gateway, other))[0] == 200
+
+
+async def test_while_the_ledger_cannot_be_written_only_keys_with_limits_are_refused(
+    provider: Provider,
+    start: Start,
+    make_key: MakeKey,
+    database: SqliteDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(database_module, "BUSY_S", 0.05)
+    _, limited = make_key(limits={"usd_per_day": 0.01})
+    _, unlimited = make_key()
+    gateway = await start()
+    with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert (await ask(gateway, unlimited))[0] == 200
+        for _ in range(3):
+            status, _, body = await ask(gateway, limited)
+            assert (status, body["error"]["code"]) == (503, "limits_unavailable")
+        other.execute("ROLLBACK")
+    assert (await ask(gateway, limited))[0] == 200
+    entries = await gateway.entries(5)
+    assert [entry.status for entry in entries] == [200, 503, 503, 503, 200], "all of it is in the ledger"
+    assert caplog.text.count("Requests of keys with limits are refused") == 1
 
 
 async def test_tokens_a_minute_are_set_aside_and_settled(

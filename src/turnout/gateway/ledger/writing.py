@@ -212,7 +212,7 @@ class Ledger:
             self.failures += 1
             if self._outage is None:
                 self._outage = _Outage(self.dropped)
-                _logger.error("%s Entries wait in memory, %d at most, until it can.", error, self.max_queued)
+                _logger.error("%s Entries wait in memory, %d at most.", error, self.max_queued)
             return False
         if self._outage is not None:
             lasted_s, dropped = self._outage.lasted_s(), self.dropped - self._outage.dropped_before

@@ -41,6 +41,8 @@ class KeyedAccess:
         self._ring = KeyRing()
         self._budgets = Budgets(calls)
         self._tasks: list[asyncio.Task[None]] = []
+        self._refusing = False
+        """Whether requests are refused because the ledger cannot be asked; said once, and not for each of them."""
 
     @property
     def asks_for_keys(self) -> bool:
@@ -90,10 +92,13 @@ class KeyedAccess:
             return
         try:
             account.hold = await self._reserve(key, account)
+            self._refusing = False
         except LimitReached as reached:
             raise _limit_reached(reached) from None
         except LedgerError as error:
-            _logger.error("%s Requests of keys with limits are refused until it is back.", error)
+            if not self._refusing:
+                _logger.error("%s Requests of keys with limits are refused until it is back.", error)
+            self._refusing = True
             raise RequestError(
                 503,
                 "The gateway cannot tell at present whether this key's limits allow the request. Try again soon.",
