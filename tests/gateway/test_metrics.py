@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from running_gateway import RunningGateway, Start
@@ -11,7 +9,6 @@ from turnout.gateway.metrics import Registry, only, render
 
 EASY = [{"role": "user", "content": "an easy one"}]
 HARD = [{"role": "user", "content": "a hard one"}]
-DASHBOARD = Path(__file__).parents[2] / "deploy/grafana/turnout.json"
 
 
 def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:

@@ -84,7 +84,8 @@ DESCRIPTION: dict[str, Any] = {
     "info": {
         "title": "Turnout",
         "version": __version__,
-        "description": "A gateway that sends each query to the strong or to the weak model.",
+        "description": "A gateway that sends each query to the strong or to the weak model. Requests show what it "
+        "reads of them; a provider of another protocol may want more, and then a 400 names the field.",
     },
     "security": [{"bearer": []}, {"x-api-key": []}, {}],
     "paths": {
