@@ -123,3 +123,16 @@ def test_the_shipped_router_prefers_strong_for_what_is_hard() -> None:
         "Let f be continuous on [0,1] with f(0)=f(1). Show that f(x)=f(x+1/2) for some x.",
     ]
     assert router.predict_win_rate(easy).max() < router.predict_win_rate(hard).min()
+
+
+def test_the_shipped_router_scores_as_it_did_when_it_was_trained() -> None:
+    # Its thresholds hold for these very features: who changes one trains it anew (tools/train_shipped_router).
+    known = {
+        "Prove that there are infinitely many primes.": 0.6557003418,
+        "What is the capital of France?": 0.5949301912,
+        "Which of these is prime?\nA. 15\nB. 17\nC. 21\nD. 33": 0.6689384538,
+        "Schreib ein Gedicht über den Mond.": 0.6103303763,
+        "def f(x): return x[0] == {}": 0.6192936209,
+        "why " * 3_000: 0.6254672461,  # unlike all it learned from: drawn to the mean
+    }
+    assert Router.load().predict_win_rate(list(known)) == pytest.approx(list(known.values()), abs=1e-6)

@@ -23,6 +23,37 @@ def test_both_ends_of_a_long_text_are_read() -> None:
     assert not np.array_equal(plain, form_of("1 2 3" + filler + "one two three"))
 
 
+def test_every_measure_by_hand() -> None:
+    text = "Compute 3.5 + 12 apples, Bob?\nA. 15\nB. none\n"
+    listed = ["15\n", "none\n"]
+    measured = {
+        "characters, log": math.log1p(44),
+        "words, log": math.log1p(6),  # Compute, apples, Bob, A, B, none
+        "lines, log": math.log1p(4),
+        "numbers, log": math.log1p(3),  # 3.5, 12, 15
+        "numbers a word": 3 / 6,
+        "letters a word": (7 + 6 + 3 + 1 + 1 + 4) / 6,
+        "share of words of eight letters or more": 0,
+        "share of different words": 1,
+        "share of capitalised words": 4 / 6,
+        "share of digits": 6 / 44,
+        "share of signs": 1 / 44,
+        "signs, log": math.log1p(1),
+        "share of characters beyond ASCII": 0,
+        "a question mark": 1,
+        "a blank or an open end": 0,
+        "options": 2 / 10,
+        "characters before the options, log": math.log1p(30),
+        "characters an option, log": math.log1p(sum(map(len, listed)) / 2),
+        "share of numeric options": 1 / 2,
+        "mathematical markup": 0,
+        "digits of the longest number": 3,
+    }
+    assert list(measured) == list(_MEASURES)
+    scaled = [(measured[name] - centre) / scale for name, (centre, scale) in _MEASURES.items()]
+    assert form_of(text) == pytest.approx(np.clip(scaled, -3, 3) / math.sqrt(N_FORM))
+
+
 def test_options_are_counted() -> None:
     bare = form_of("Which is a river?")
     listed = form_of("Which is a river?\nA. Rhine\nB. Alps\nC. Rome\nD. Oslo")

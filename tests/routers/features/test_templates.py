@@ -47,6 +47,24 @@ def test_a_short_start_is_a_template_only_beside_lines_and_if_nearly_all_share_i
 
 def test_few_queries_teach_no_template() -> None:
     assert not Template.learned_from([EXAMPLES + question for question in QUESTIONS[:9]])
+    assert not Template.learned_from([EXAMPLES + question for question in QUESTIONS[:9]] * 2)
+    assert Template.learned_from([EXAMPLES + question for question in QUESTIONS[:10]])
+
+
+def test_what_half_of_the_queries_share_is_the_templates() -> None:
+    bare = [f"Name lake number {number}." for number in range(6)]
+    line = [f"Be kind.\n{number} boats" for number in range(6)]
+    assert Template.learned_from(line + bare).lines == {"Be kind."}
+    assert not Template.learned_from(line[:5] + bare)
+    start = [f"a b c d e f g h {number} x" for number in range(6)]
+    assert Template.learned_from(start + bare).start == tuple("abcdefgh")
+    assert not Template.learned_from(start[:5] + bare)
+
+
+def test_a_start_of_eight_words_is_a_template_and_one_of_seven_is_not() -> None:
+    assert Template.learned_from([f"a b c d e f g h {number} x" for number in range(10)]).start == tuple("abcdefgh")
+    assert not Template.learned_from([f"a b c d e f g {number} x" for number in range(10)])
+    assert Template.learned_from([f"x {number} a b c d e f g h" for number in range(10)]).end == tuple("abcdefgh")
 
 
 def test_bare_queries_pass_unchanged() -> None:

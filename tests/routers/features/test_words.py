@@ -28,6 +28,12 @@ def test_the_order_of_words_counts() -> None:
     assert set(words_of("dog bites man")[0]) != set(words_of("man bites dog")[0])
 
 
+def test_what_occurs_n_times_counts_1_and_the_logarithm_of_n() -> None:
+    _, values = words_of("sun sun sun")  # the word thrice, the pair twice
+    expected = np.array([1 + math.log(3), 1 + math.log(2)])
+    assert sorted(values, reverse=True) == pytest.approx(expected / np.linalg.norm(expected))
+
+
 def test_both_ends_of_a_long_text_are_read() -> None:
     filler = "lorem ipsum " * 5_000
     assert set(words_of("zebra " + filler)[0]) != set(words_of(filler)[0])
