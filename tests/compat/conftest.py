@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from tiny_networks import SIZES, random_network, save, save_tokenizer, word_tokenizer
 
 DIM, N_INPUTS = 8, 12
 PROMPT_FILES = {
@@ -34,34 +35,19 @@ def mf_folder(mf_weights: dict[str, Any], tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sequence classifier of three labels, with its tokenizer."""
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "prove", "that", "poem", "hello", "a", "b", "c", "?"]
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.add_special_tokens(words[:4])
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    torch.manual_seed(0)
+    tokenizer = word_tokenizer(["prove", "that", "poem", "hello", "a", "b", "c", "?"], closed=True)
     config = transformers.BertConfig(
-        vocab_size=len(words),
-        hidden_size=16,
+        vocab_size=tokenizer.get_vocab_size(),
         num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
         max_position_embeddings=24,
         initializer_range=1.0,
         num_labels=3,
+        **SIZES,
     )
-    folder = tmp_path_factory.mktemp("bert")
-    transformers.BertForSequenceClassification(config).save_pretrained(folder)
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", model_max_length=24
-    ).save_pretrained(folder)
-    return folder
+    network = random_network(transformers.BertForSequenceClassification, config)
+    return save(network, tokenizer, tmp_path_factory.mktemp("bert"), model_max_length=24)
 
 
 @pytest.fixture(scope="session")
@@ -90,27 +76,22 @@ def causal_folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path
         single="<|begin_of_text|> $A", special_tokens=[("<|begin_of_text|>", 0)]
     )
     n_words = tokenizer.get_vocab_size()
-    torch.manual_seed(1)
     config = transformers.LlamaConfig(
         vocab_size=n_words + 5,
-        hidden_size=16,
         num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
         max_position_embeddings=512,
         initializer_range=0.5,
         tie_word_embeddings=False,
         bos_token_id=0,
         eos_token_id=4,
+        **SIZES,
     )
-    network = transformers.LlamaForCausalLM(config)
+    network = random_network(transformers.LlamaForCausalLM, config, seed=1)
     with torch.no_grad():
         network.lm_head.weight[n_words:] *= 1.3  # a label is likeliest now and then
     folder, tokenizer_folder = tmp_path_factory.mktemp("causal"), tmp_path_factory.mktemp("tokenizer")
     network.save_pretrained(folder)
     for name, text in PROMPT_FILES.items():
         (folder / name).write_text(text)
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|end_of_text|>", bos_token="<|begin_of_text|>"
-    ).save_pretrained(tokenizer_folder)
+    save_tokenizer(tokenizer, tokenizer_folder, eos_token="<|end_of_text|>", bos_token="<|begin_of_text|>")
     return folder, tokenizer_folder
