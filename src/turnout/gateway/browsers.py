@@ -7,6 +7,7 @@ Origin, where the page came from.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -77,6 +78,7 @@ class BrowserGuard:
         return name in self._names or is_address(name, loopback=True)
 
 
+@lru_cache(maxsize=1_000)  # one client asks for one host, again and again
 def host_name(host: bytes) -> str:
     """The name or address in a Host header, lower case, without port, brackets and the root's dot.
 
@@ -90,6 +92,7 @@ def host_name(host: bytes) -> str:
     return "" if port and not port.isdecimal() else name.removesuffix(".")
 
 
+@lru_cache(maxsize=1_000)
 def is_address(name: str, *, loopback: bool = False) -> bool:
     """Whether this is an address instead of a name, and, if so asked, one that only this machine can reach.
 
