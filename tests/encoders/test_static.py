@@ -1,4 +1,5 @@
 import hashlib
+import sys
 
 import numpy as np
 import pytest
@@ -111,6 +112,14 @@ def test_what_is_remembered_of_unknown_words_is_bounded(monkeypatch):
         vocabulary.features_of(f"{number}", max_tokens=10)
     assert len(vocabulary._spelled) == 10
     assert vocabulary.features_of("unseen", max_tokens=10) == first
+
+
+def test_an_unknown_word_is_remembered_in_few_bytes():
+    vocabulary = Vocabulary(["cat"], n_buckets=1_000_000)
+    vocabulary.features_of("abcdefghij" * 5, max_tokens=10)  # 50 letters, as many as are looked at, 140 runs of them
+    (rows,) = vocabulary._spelled.values()
+    assert len(rows) > 20
+    assert sys.getsizeof(rows) < 8 * len(rows) + 200
 
 
 def test_the_vector_is_the_weighted_sum_of_the_rows(encoder):

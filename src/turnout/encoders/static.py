@@ -6,6 +6,7 @@ import functools
 import hashlib
 import math
 import zlib
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -37,7 +38,8 @@ class Vocabulary:
         self.words = list(words)
         self.n_buckets = n_buckets
         self._row_of = {word: row for row, word in enumerate(self.words)}
-        self._spelled: dict[str, tuple[list[int], list[float]]] = {}
+        # Arrays, since a list of as many numbers takes ten times the memory.
+        self._spelled: dict[str, array[int]] = {}
 
     def features_of(self, text: str, *, max_tokens: int) -> tuple[list[int], list[float]]:
         """The rows of a text, as often as they occur: those of known words first, then those of the others.
@@ -53,12 +55,12 @@ class Vocabulary:
         shares: list[float] = []
         for token, row in zip(tokens, rows, strict=True):
             if row is None:
-                token_rows, token_shares = self._spelled.get(token) or self._spell(token)
-                known += token_rows
-                shares += token_shares
+                token_rows = self._spelled.get(token) or self._spell(token)
+                known += token_rows.tolist()
+                shares += [1 / len(token_rows)] * len(token_rows)
         return known, shares
 
-    def _spell(self, token: str) -> tuple[list[int], list[float]]:
+    def _spell(self, token: str) -> array[int]:
         """The rows of a token that is not a known word: its runs of 3 to 5 letters (1 and 2 beyond ASCII)."""
         spelled = token
         if len(token) > 2 * _LONGEST_SPELLED:
@@ -69,11 +71,10 @@ class Vocabulary:
             lengths = (1, 2, 2)
         runs = {spelled[at : at + length] for length in lengths for at in range(len(spelled) - length + 1)}
         hashes = sorted(zlib.crc32(run.encode(errors="surrogatepass")) for run in runs)
-        rows = [len(self.words) + hashed % self.n_buckets for hashed in hashes]
-        features = (rows, [1 / len(rows)] * len(rows))
+        rows = array("I", [len(self.words) + hashed % self.n_buckets for hashed in hashes])
         if len(self._spelled) < _CACHED_TOKENS:
-            self._spelled[token] = features
-        return features
+            self._spelled[token] = rows
+        return rows
 
 
 class StaticEncoder:
