@@ -15,6 +15,7 @@ from turnout.gateway.app import PROTOCOLS
 from turnout.gateway.choosing.needs import Needs
 from turnout.gateway.errors import RequestError
 from turnout.gateway.protocols.base import ClientProtocol
+from turnout.gateway.protocols.openai_chat import OPENAI_CHAT
 from turnout.query import query_of
 
 PROVIDERS = [
@@ -135,3 +136,12 @@ def test_a_plain_request_gets_through(protocol: ClientProtocol) -> None:
     turns = [{"role": "user", "content": "Hi"}]
     fields = {"input": turns} if protocol.name in ("responses", "embeddings") else {"messages": turns}
     assert handled(protocol, orjson.dumps({"model": "auto", **fields}))
+
+
+def test_a_body_for_a_provider_is_made_once_until_it_is_let_go() -> None:
+    request = OPENAI_CHAT.parse(b'{"model": "auto", "messages": [{"role": "user", "content": "Hi"}]}')
+    first, again = request.made_for(PROVIDERS[0]), request.made_for(PROVIDERS[0])
+    assert first is again
+    assert request.made_for(PROVIDERS[1])[1] != first[1], "each model has its own"
+    request.forget_made()
+    assert request.made_for(PROVIDERS[0]) is not first

@@ -13,11 +13,14 @@ from typing import Any
 
 import pytest
 from openai import APIStatusError, AsyncOpenAI
+from provider_answers import MESSAGE_TEXT
 from running_gateway import RunningGateway, Start
 from scripted_provider import Provider, Reply, answer, chunk, event, good_stream, hang, hang_up, plain, streamed
 
 from turnout.gateway.ledger.schema import open_ledger
 from turnout.gateway.limits.keys import Limits, create_key
+from turnout.gateway.protocols import openai_chat
+from turnout.gateway.protocols.translating.chat_to_messages.request import messages_request
 
 HARD = [{"role": "user", "content": "a hard one"}]
 FAST = {"connect_s": 0.5, "first_byte_s": 0.3, "between_chunks_s": 0.3, "whole_s": 5.0}
@@ -385,3 +388,30 @@ async def test_a_conversation_keeps_to_the_address_that_has_its_prompt_cache(
         assert status == 200
         asked += [{"role": "assistant", "content": "Paris."}, {"role": "user", "content": f"easy {number}"}]
     assert sorted([len(provider.requests), len(second.requests)]) == [0, 4]
+
+
+async def test_a_request_is_translated_once_for_each_model_that_may_take_it(
+    provider: Provider, second: Provider, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translated: list[str] = []
+
+    def counting(body: Any, *, model: str, max_tokens: int | None) -> dict[str, Any]:
+        translated.append(model)
+        return messages_request(body, model=model, max_tokens=max_tokens)
+
+    monkeypatch.setattr(openai_chat, "messages_request", counting)
+    models: dict[str, Any] = {
+        "big": {"base_url": provider.base_url, "protocol": "anthropic"},
+        "small": {"base_url": second.base_url, "protocol": "anthropic"},
+        "other": {"base_url": second.base_url},
+    }
+    gateway = await two_models(start, provider, second, models=models)
+    provider.default = second.default = plain(MESSAGE_TEXT)
+    await say(gateway.openai)
+    assert translated == ["big", "small"], "both are asked whether they can take it, and the chosen one gets that body"
+    assert provider.requests[0].body["model"] == "big"
+    translated.clear()
+    provider.default = OOPS
+    assert (await say(gateway.openai)).headers["x-turnout-model"] == "small"
+    assert translated == ["big", "small"], "neither another try nor the fallback makes it anew"
+    assert second.requests[-1].body["model"] == "small"

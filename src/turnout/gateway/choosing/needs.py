@@ -104,9 +104,8 @@ class Needs:
     def _untranslatable(self, model: ModelConfig) -> str | None:
         """The field that cannot go over into the protocol of the provider, if that is another one."""
         try:
-            bridge = self._request.protocol.bridge_to(model)
-            if bridge.translates:
-                bridge.body(self._request, model)
+            if self._request.protocol.bridge_to(model).translates:
+                self._request.made_for(model)  # the call will want it, too
         except RequestError as error:
             return error.param or ""
         return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any, Protocol
 
 import orjson
@@ -31,6 +32,25 @@ class ModelRequest:
     body: dict[str, Any]
     model: str
     stream: bool
+    _made: dict[str, tuple[Bridge, bytes]] = dataclass_field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def made_for(self, model: ModelConfig) -> tuple[Bridge, bytes]:
+        """What carries this to a model's provider, and the body there, made once however often it is asked for.
+
+        Raises:
+            RequestError: nothing carries it there, or it names the field which the provider cannot be given.
+        """
+        made = self._made.get(model.name)
+        if made is None:
+            bridge = self.protocol.bridge_to(model)
+            made = self._made[model.name] = bridge, bridge.body(self, model)
+        return made
+
+    def forget_made(self) -> None:
+        """Let go of the bodies: an answer has begun, or none will."""
+        self._made.clear()
 
     def turns(self) -> Sequence[Mapping[str, Any]]:
         """The conversation as messages with a role and content, system prompt first; see `turnout.query.query_of`."""

@@ -77,6 +77,12 @@ class Calls:
         self._kept: tuple[UpstreamModel, ProviderAnswer] | None = None
 
     async def __aenter__(self) -> ProviderAnswer:
+        try:
+            return await self._first_answer()
+        finally:
+            self._account.request.forget_made()
+
+    async def _first_answer(self) -> ProviderAnswer:
         account = self._account
         self._end = time.monotonic() + account.model.whole_limit_s
         error: UpstreamError | None = None
@@ -127,9 +133,7 @@ class Calls:
     async def _try(self, model: UpstreamModel) -> ProviderAnswer:
         """The first answer of this model that is not worth a retry."""
         account, retries = self._account, self._upstream.retries
-        bridge = account.request.protocol.bridge_to(model.config)
-        body = bridge.body(account.request, model.config)
-        account.bridge = bridge
+        account.bridge, body = account.request.made_for(model.config)
         tried: list[Address] = []
         name = account.choice.session
         session = name.id if name is not None and len(model.balancer.addresses) > 1 else None
@@ -142,7 +146,7 @@ class Calls:
                 raise
             tried.append(place.address)
             try:
-                answer = await self._open(place, body, bridge.path)
+                answer = await self._open(place, body, account.bridge.path)
             except UpstreamError as error:
                 wait_s = None
                 if isinstance(error, UpstreamUnreachableError) or _never_connected(error):
