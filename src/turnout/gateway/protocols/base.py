@@ -15,6 +15,7 @@ import orjson
 from turnout.config import ModelConfig
 from turnout.errors import UpstreamError
 from turnout.gateway.errors import RequestError
+from turnout.gateway.protocols.repeated import repeated_field
 from turnout.gateway.protocols.usage import Usage
 
 MOST = 1_000_000_000
@@ -161,13 +162,19 @@ class ClientProtocol(Protocol):
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:
-    """A body that must be a JSON object."""
+    """A body that must be a JSON object, in which no field that is read here stands twice."""
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise refused(f"The body is not valid JSON: {error}.", code="invalid_json") from None
     if not isinstance(body, dict):
         raise refused("The body must be a JSON object.", code="invalid_type")
+    if (field := repeated_field(raw, body)) is not None:
+        raise refused(
+            f"'{field}' is given twice, and providers differ in which of the two they read. Give it once.",
+            code="repeated_field",
+            param=field,
+        )
     return body
 
 
