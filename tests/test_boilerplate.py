@@ -64,6 +64,19 @@ def test_a_file_dump_keeps_its_first_lines(dump: str) -> None:
     assert "…" in lines
 
 
+@pytest.mark.parametrize(("n_lines", "is_cut"), [(KEPT_LINES, False), (KEPT_LINES + 1, True)])
+def test_only_a_dump_of_more_than_five_lines_is_cut(n_lines: int, is_cut: bool) -> None:
+    lines = [f"line {n}" for n in range(n_lines)]
+    left = without_boilerplate('<file path="a.py">\n' + "\n".join(lines) + "\n</file>\nWhy?")
+    assert ("…" in left) == is_cut
+    assert (lines[-1] in left) == (not is_cut)
+
+
+def test_what_stands_behind_a_fenced_block_stays_as_it_is() -> None:
+    text = "```\none\n```\nline behind\n\nlast line"
+    assert without_boilerplate(text) == text
+
+
 def test_a_turn_of_nothing_else_is_empty() -> None:
     assert without_boilerplate("<system-reminder>x</system-reminder>\n") == ""
 

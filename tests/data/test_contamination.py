@@ -42,6 +42,44 @@ def test_a_shared_template_is_no_copy() -> None:
     assert kinds([TEMPLATE.format("I fed the neighbour's dog before sunrise")], training) == []
 
 
+def words(first: int, last: int) -> str:
+    """word1 word2 …: n of them have n − 4 runs of five."""
+    return " ".join(f"word{number}" for number in range(first, last + 1))
+
+
+def test_half_of_the_shorter_texts_runs_make_a_near_copy() -> None:
+    assert find_contaminated([words(1, 10)], [words(1, 7) + " other " + words(21, 22)]) == [
+        Match(0, 0, "near copy", 3 / 6)
+    ]
+    assert find_contaminated([words(1, 10)], [words(1, 6) + " other " + words(21, 23)]) == []
+    assert find_contaminated([words(1, 20)], [words(1, 7)]) == [Match(0, 0, "near copy", 1.0)]
+    assert find_contaminated([words(1, 7)], [words(1, 20)]) == [Match(0, 0, "near copy", 1.0)]
+
+
+def test_the_text_that_shares_most_is_named_and_of_equals_the_first() -> None:
+    training = [words(1, 8) + " other words", words(2, 10) + " end", words(1, 9) + " end"]
+    (match,) = find_contaminated([words(1, 10)], training)
+    assert (match.training_row, match.score) == (1, 5 / 6)
+
+
+def test_one_shared_run_is_too_little() -> None:
+    assert find_contaminated([words(1, 5)], [words(1, 20)]) == []
+    assert find_contaminated([words(1, 6)], [words(1, 20)]) == [Match(0, 0, "near copy", 1.0)]
+
+
+def test_letters_of_options_do_not_count_and_numbers_do() -> None:
+    lettered = " ".join(f"{letter} word{number}" for number, letter in enumerate("abcdefgh", start=1))
+    assert find_contaminated([words(1, 8)], [lettered]) == [Match(0, 0, "near copy", 1.0)]
+    numbered = ["how much is 4 and 5 and 6 and 7 and 8", "how much is 3 and 2 and 1 and 9 and 0"]
+    assert find_contaminated(numbered[:1], numbered[1:]) == []
+
+
+@pytest.mark.parametrize(("n_training", "n_copies"), [(10, 1), (11, 0)])
+def test_what_more_than_ten_training_texts_hold_is_a_template(n_training: int, n_copies: int) -> None:
+    training = [f"{words(1, 8)} ending{number}" for number in range(n_training)]
+    assert len(find_contaminated([words(1, 8)], training)) == n_copies
+
+
 def test_similar_only_with_an_encoder_and_its_threshold() -> None:
     encoder = HashingEncoder()
     queries, training = ["alpha beta gamma delta"], ["delta gamma beta alpha"]
