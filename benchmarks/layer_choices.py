@@ -4,7 +4,7 @@ Follows docs/adr/0001-selection-protocol.md: within each development source some
 test, for several draws of the labels; of MMLU and GSM8K the golden rows of seed 0, by cross-validation. No other row of
 a test takes part.
 
-Run: OMP_NUM_THREADS=1 python benchmarks/layer_choices.py --data DIR
+Run: OMP_NUM_THREADS=1 python benchmarks/layer_choices.py --data DIR --layers 3
 """
 
 from __future__ import annotations
@@ -171,7 +171,8 @@ def main() -> None:
         for n_labels in LABELS
     }
     result = {
-        "command": "OMP_NUM_THREADS=1 python benchmarks/layer_choices.py --data DIR",
+        "command": "OMP_NUM_THREADS=1 python benchmarks/layer_choices.py --data DIR --layers "
+        + " ".join(map(str, options.layers)),
         "figure": "APGR and its difference to the static encoder's, with 95 % bootstrap intervals over queries",
         "golden_rows_of_seed_0": {
             task.name: compared({name: [one] for name, one in measured[task.name].items()}) for task in golden
