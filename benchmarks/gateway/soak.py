@@ -10,9 +10,9 @@ one of its workers is killed with SIGKILL. With --half-top the highest rate that
 that is looked for first, with clients, provider and gateway on it, and the soak runs at half of it.
 
 It counts requests that were lost, follows the memory of each worker, and holds what the clients saw (decision and cost)
-against the ledger, for each request that ended a second or more before a kill; what the ledger lacks of the others is
-counted and printed too. Fails if a request was lost before its answer had begun, or if ledger and clients disagree;
-what was found is printed and written in any case.
+against the ledger, for each request that ended a second or more before a kill, or a tenth of one after it; what the
+ledger lacks of the others is counted and printed too. Fails if a request was lost before its answer had begun, or if
+ledger and clients disagree; what was found is printed and written in any case.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ from turnout.atomic_write import write_atomically
 
 LEDGER = '[ledger]\npath = "ledger.sqlite3"\nquery_text = "off"\n'
 UPSTREAM = "[upstream]\nfirst_byte_s = 3.0\nbetween_chunks_s = 3.0\nbreaker_open_s = 2.0\n"
+SEEN_LATE_S = 0.1
+"""So long after a kill a client may see what the killed worker had sent."""
 THRESHOLDS = (0.59, 0.61)
 """Written in turn at each reload."""
 DELAY = re.compile(r'turnout_ledger_delay_seconds_bucket\{le="([^"]+)"\} (\d+)')
@@ -109,6 +111,15 @@ def note_memory(story: Story, gateway: int, *, minute: int) -> None:
     story.memory_mb[minute] = (round(min(smallest, *sizes), 1), round(max(largest, *sizes), 1))
 
 
+def nearest(ended: float, kills: list[float]) -> float:
+    """How many seconds before the kill that concerns it an answer ended: below zero after it, infinite without one.
+
+    What ended within a second before a kill may have been in the killed worker's memory. So may an answer that a client
+    saw a moment after it: the worker had sent it, and it waited in the socket for a client with much to read.
+    """
+    return min((kill - ended for kill in kills if kill - ended > -SEEN_LATE_S), default=math.inf)
+
+
 def balance(ledger: Path, seen: Seen, kills: list[float]) -> dict[str, Any]:
     """What the clients saw beside what the ledger holds."""
     with contextlib.closing(sqlite3.connect(ledger)) as connection:
@@ -116,16 +127,16 @@ def balance(ledger: Path, seen: Seen, kills: list[float]) -> dict[str, Any]:
         (all_rows,) = connection.execute("SELECT count(*) FROM decisions").fetchone()
     safe_clients_usd = safe_ledger_usd = unsafe_usd = 0.0
     missing_safe = missing_unsafe = differing = 0
-    earliest_s = 0.0
+    earliest_s, latest_s = 0.0, 0.0
     for id, ended, usd in zip(seen.ids, seen.ended, seen.usd, strict=True):
         known_usd = 0.0 if math.isnan(usd) else usd
-        # What ended within a second before a kill may have been in the killed worker's memory.
-        is_safe = not any(0 <= kill - ended < 1.0 for kill in kills)
+        before_s = nearest(ended, kills)
+        is_safe = not -SEEN_LATE_S < before_s < 1.0
         if id not in rows:
             missing_safe += is_safe
             missing_unsafe += not is_safe
             unsafe_usd += 0.0 if is_safe else known_usd
-            earliest_s = max(earliest_s, min((kill - ended for kill in kills if kill >= ended), default=math.inf))
+            earliest_s, latest_s = max(earliest_s, before_s), max(latest_s, -before_s)
         elif not math.isnan(usd):
             differing += abs(usd - (rows[id] or 0.0)) > 1e-9
         if is_safe:
@@ -140,6 +151,7 @@ def balance(ledger: Path, seen: Seen, kills: list[float]) -> dict[str, Any]:
         "missing_within_a_second_of_a_kill": missing_unsafe,
         "usd_missing_within_a_second_of_a_kill": round(unsafe_usd, 6),
         "earliest_missing_ended_s_before_a_kill": round(earliest_s, 3),
+        "latest_missing_was_seen_s_after_a_kill": round(latest_s, 3),
         "rows_whose_cost_differs": differing,
     }
 

@@ -171,11 +171,25 @@ def _golden_labels(work: Work) -> tuple[list[GoldenSplit], str]:
         return sampled_tests(table, [everything], plan.n_sampled), ""
     work.scorer.tell("dealing out golden labels")
     splits, near_copies = clean_golden_splits(table, plan.n_golden_labels, plan.n_seeds)
+    times, tested = f" for each of {plan.n_seeds} seeds", "Each seed is tested on"
+    if plan.n_seeds == 1:
+        times, tested = "", "Tested are"
+    others = "all others" if plan.n_sampled is None else "a sample of the others"
     return sampled_tests(table, splits, plan.n_sampled), (
-        f"{plan.n_golden_labels:,} random distinct questions of MMLU for each of {plan.n_seeds} seeds: the labels of "
-        "its validation questions (`turnout data pull mmlu-battles`) are not here. Each seed is tested on all others "
-        f"but near copies of its own (from {min(near_copies):,} to {max(near_copies):,} left out)."
+        f"{plan.n_golden_labels:,} random distinct questions of MMLU{times}: the labels of its validation questions "
+        f"(`turnout data pull mmlu-battles`) are not here. {tested} {others} but near copies of these "
+        f"({_from_to(near_copies)} left out)."
     )
+
+
+def _from_to(counts: Sequence[int]) -> str:
+    """The range of some counts.
+
+    >>> _from_to([193]), _from_to([168, 223, 1_000])
+    ('193', '168 to 1,000')
+    """
+    low, high = min(counts), max(counts)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _machine() -> str:
