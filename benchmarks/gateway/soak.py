@@ -251,6 +251,12 @@ def verdict(result: dict[str, Any]) -> str | None:
     return None
 
 
+def command(options: argparse.Namespace) -> str:
+    """How to do it again, without where the result was written."""
+    rate = "--half-top" if options.half_top else f"--rate {options.rate:g}"
+    return f"python benchmarks/gateway/soak.py --minutes {options.minutes:g} {rate} --workers {options.workers}"
+
+
 def main() -> None:
     """Soak, print, judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -264,7 +270,7 @@ def main() -> None:
     # The clients keep every answer's account, among which there are no circles to be looked for.
     gc.disable()
     result: dict[str, Any] = {
-        "command": "python benchmarks/gateway/soak.py " + " ".join(sys.argv[1:]),
+        "command": command(options),
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{os.cpu_count()} cores, shared by gateway, clients and provider",
         "workers": options.workers,
@@ -276,7 +282,8 @@ def main() -> None:
         problem = verdict(result)
     finally:
         result["problem"] = problem
-        text = json.dumps(result, indent=1)
+        # What has no lists or objects in it stands on one line.
+        text = re.sub(r"[{\[][^{}\[\]]*[}\]]", lambda found: " ".join(found[0].split()), json.dumps(result, indent=1))
         print(text)
         if options.out is not None:
             with write_atomically(options.out) as file:
