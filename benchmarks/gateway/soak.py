@@ -254,7 +254,8 @@ def verdict(result: dict[str, Any]) -> str | None:
 def command(options: argparse.Namespace) -> str:
     """How to do it again, without where the result was written."""
     rate = "--half-top" if options.half_top else f"--rate {options.rate:g}"
-    return f"python benchmarks/gateway/soak.py --minutes {options.minutes:g} {rate} --workers {options.workers}"
+    router = "" if options.router == "default" else f" --router {Path(options.router).name}"
+    return f"python benchmarks/gateway/soak.py --minutes {options.minutes:g} {rate} --workers {options.workers}{router}"
 
 
 def main() -> None:
