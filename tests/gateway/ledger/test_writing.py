@@ -8,10 +8,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -65,6 +67,22 @@ def test_closing_loses_nothing(database: Database) -> None:
     ledger = write(database, written)
     assert list(read_entries(database)) == written
     assert (ledger.written, ledger.queued, ledger.dropped) == (2_600, 0, 0)
+
+
+def test_workers_may_begin_on_a_new_file_together(tmp_path: Path) -> None:
+    """Of a hundred files a dozen would be refused to one of the four, if SQLite's first answer were taken."""
+    for number in range(100):
+        database = SqliteDatabase(tmp_path / f"{number}.sqlite3")
+        database.create()
+        together = Barrier(4)
+
+        def begin(database: Database = database, together: Barrier = together) -> None:
+            together.wait()
+            database.connect().close()
+
+        with ThreadPoolExecutor(4) as workers:
+            for worker in [workers.submit(begin) for _ in range(4)]:
+                worker.result()
 
 
 def test_a_ledger_is_written_on_after_a_restart(database: Database) -> None:
