@@ -31,6 +31,13 @@ def test_keeps_name_identity_dim_and_vectors_of_the_encoder_within():
     assert cached.encode([]).shape == (0, 16)
 
 
+def test_several_may_open_a_new_file_together(tmp_path):
+    for number in range(50):
+        with ThreadPoolExecutor(4) as threads:
+            path = tmp_path / f"{number}.sqlite3"
+            list(threads.map(lambda path: CachedEncoder(HashingEncoder(dim=8), path=path), [path] * 4))
+
+
 def test_no_text_is_encoded_twice():
     inner = CountingEncoder()
     cached = CachedEncoder(inner)

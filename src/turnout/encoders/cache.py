@@ -14,6 +14,7 @@ import numpy as np
 from turnout.encoders.base import check_texts
 from turnout.errors import ArtifactError, InvalidValueError
 from turnout.types import Encoder, VectorArray
+from turnout.write_ahead_log import keep_write_ahead_log
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS vectors (
@@ -23,6 +24,7 @@ CREATE TABLE IF NOT EXISTS vectors (
     PRIMARY KEY (encoder, text_hash)
 ) WITHOUT ROWID
 """
+_BUSY_S = 30.0
 _ASKED_AT_ONCE = 500  # below SQLite's limit on variables in one statement
 
 
@@ -137,10 +139,9 @@ def _to_bytes(vector: VectorArray) -> bytes:
 
 def _open(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, check_same_thread=False, timeout=30.0)
+    connection = sqlite3.connect(path, check_same_thread=False, timeout=_BUSY_S)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
+        keep_write_ahead_log(connection, wait_s=_BUSY_S)
         with connection:
             connection.execute(_SCHEMA)
     except sqlite3.DatabaseError as error:

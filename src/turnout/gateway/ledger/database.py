@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from turnout.errors import LedgerError, MissingExtraError, UnstorableError
+from turnout.write_ahead_log import keep_write_ahead_log
 
 Row = tuple[Any, ...]
 Values = Sequence[Any]
@@ -23,7 +23,6 @@ Values = Sequence[Any]
 BUSY_S = 5.0
 """How long a statement waits for another one's lock."""
 
-_BUSY_PAUSE_S = 0.01
 _CONNECT_S = 5
 _ABOUT_VALUES = frozenset({"22", "23", "54"})
 """PostgreSQL's classes of errors about data, constraints and sizes."""
@@ -141,8 +140,7 @@ class SqliteDatabase:
                 check_same_thread=False,
             )
             try:
-                _keep_a_write_ahead_log(connection)
-                connection.execute("PRAGMA synchronous = NORMAL")
+                keep_write_ahead_log(connection, wait_s=BUSY_S)
                 # Whoever filled the log's thousandth page would wait for the disk; `tidy` does that instead.
                 connection.execute("PRAGMA wal_autocheckpoint = 0")
             except sqlite3.Error:
@@ -230,23 +228,6 @@ class SqliteConnection:
         if _is_about_values(error):
             return UnstorableError(f"The ledger {self._path} cannot hold this: {error}.")
         return LedgerError(f"The ledger {self._path} failed: {error}.")
-
-
-def _keep_a_write_ahead_log(connection: sqlite3.Connection) -> None:
-    """Let readers and one writer work at a time; a killed process then loses nothing that was committed.
-
-    A new file has to be changed to that, which SQLite does only for one that is alone with it, and refuses at once,
-    without the wait of other statements, where several processes begin on the file together.
-    """
-    until = time.monotonic() + BUSY_S
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
-                raise
-        time.sleep(_BUSY_PAUSE_S)
 
 
 def _is_about_values(error: Exception) -> bool:
