@@ -1,14 +1,19 @@
-"""Checkpoints in RouteLLM's layouts, of tiny sizes and random weights."""
+"""Checkpoints in RouteLLM's layouts, of tiny sizes and random weights, and a provider of answers and vectors."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from scripted_provider import Provider, Request, default_reply, plain
 from tiny_networks import SIZES, random_network, save, save_tokenizer, word_tokenizer
+
+from turnout.encoders.hashing import HashingEncoder
 
 DIM, N_INPUTS = 8, 12
 PROMPT_FILES = {
@@ -95,3 +100,22 @@ def causal_folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path
         (folder / name).write_text(text)
     save_tokenizer(tokenizer, tokenizer_folder, eos_token="<|end_of_text|>", bos_token="<|begin_of_text|>")
     return folder, tokenizer_folder
+
+
+async def chat_or_vectors(provider: Provider, request: Request, writer: asyncio.StreamWriter) -> None:
+    """A provider of chat completions that has embeddings too."""
+    if not request.path.endswith("/embeddings"):
+        return await default_reply(provider, request, writer)
+    vectors = HashingEncoder(dim=N_INPUTS).encode(request.body["input"])
+    data = [{"index": i, "embedding": vector.tolist()} for i, vector in enumerate(vectors)]
+    return await plain({"data": data})(provider, request, writer)
+
+
+@pytest.fixture
+async def provider(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Provider]:
+    async with Provider(default=chat_or_vectors) as running:
+        for variable in ("OPENAI_API_KEY", "ANYSCALE_API_KEY"):
+            monkeypatch.setenv(variable, f"sk-{variable.lower()}")
+        monkeypatch.setenv("OPENAI_BASE_URL", running.base_url)
+        monkeypatch.setenv("ANYSCALE_API_BASE", running.base_url)
+        yield running

@@ -268,8 +268,6 @@ def test_a_causal_checkpoint_without_its_prompt_or_with_another_tokenizer_is_nam
 
 
 def test_names_and_arguments_that_are_not_known_say_so(mf_folder):
-    with pytest.raises(InvalidValueError, match="turnout train sw"):
-        load_router("sw_ranking")
     with pytest.raises(UnknownNameError, match="Did you mean 'mf'"):
         load_router("mff")
     with pytest.raises(InvalidValueError, match="missing 1 required positional argument: 'checkpoint_path'"):

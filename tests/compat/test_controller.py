@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hub_server import Blob, HubServer
-from scripted_provider import Provider, Request, answer, default_reply, plain, streamed
+from scripted_provider import Provider, answer, plain, streamed
 
 from turnout.compat.routellm import Controller, RoutingError, checkpoints
 from turnout.encoders.hashing import HashingEncoder
@@ -24,25 +24,6 @@ from turnout.routers.base import Router
 PAIR = {"strong_model": "gpt-4-1106-preview", "weak_model": "anyscale/mistralai/Mixtral-8x7B-Instruct-v0.1"}
 HELLO = [{"role": "user", "content": "Hello!"}]
 N_INPUTS = 12
-
-
-async def chat_or_vectors(provider: Provider, request: Request, writer: asyncio.StreamWriter) -> None:
-    """A provider of chat completions that has embeddings too."""
-    if not request.path.endswith("/embeddings"):
-        return await default_reply(provider, request, writer)
-    vectors = HashingEncoder(dim=N_INPUTS).encode(request.body["input"])
-    data = [{"index": i, "embedding": vector.tolist()} for i, vector in enumerate(vectors)]
-    return await plain({"data": data})(provider, request, writer)
-
-
-@pytest.fixture
-async def provider(monkeypatch):
-    async with Provider(default=chat_or_vectors) as running:
-        for variable in ("OPENAI_API_KEY", "ANYSCALE_API_KEY"):
-            monkeypatch.setenv(variable, f"sk-{variable.lower()}")
-        monkeypatch.setenv("OPENAI_BASE_URL", running.base_url)
-        monkeypatch.setenv("ANYSCALE_API_BASE", running.base_url)
-        yield running
 
 
 @pytest.fixture

@@ -95,7 +95,9 @@ class SimilarityRanking(Router):
             )
         texts = {text: row for row, text in enumerate(dict.fromkeys(battles.queries))}
         query = np.fromiter((texts[text] for text in battles.queries), dtype=np.int64, count=len(battles))
-        self._count_wins(query, tier_of[a], tier_of[b], battles, tiers)
+        self.wins_query_, self.wins_cell_, self.wins_ = wins_by_query(
+            query, tier_of[a], tier_of[b], battles, len(tiers)
+        )
         self.vectors_ = np.ascontiguousarray(self.encoder.encode(list(texts)), dtype=np.float32)
         if self.similarity == "paper-without-itself":
             self.highest_ = highest_among_others(self.vectors_)
@@ -142,22 +144,6 @@ class SimilarityRanking(Router):
         n_tiers = len(models) if self.n_tiers is None else min(self.n_tiers, len(models))
         return [list(tier) for tier in Tiers.of(battles, n_tiers).models]
 
-    def _count_wins(
-        self, query: IntArray, tier_a: IntArray, tier_b: IntArray, battles: Battles, tiers: list[list[str]]
-    ) -> None:
-        """Sum the wins that are on one query and of one tier over another."""
-        n_tiers = len(tiers)
-        between = tier_a != tier_b  # those within a tier say nothing about tiers
-        query, a, b = query[between], tier_a[between], tier_b[between]
-        won = battles.weight[between] * battles.share_a[between]
-        lost = battles.weight[between] - won
-        cells = np.concatenate([a * n_tiers + b, b * n_tiers + a])
-        keys, place = np.unique(np.tile(query, 2) * n_tiers**2 + cells, return_inverse=True)
-        summed = np.bincount(place, np.concatenate([won, lost])).astype(np.float64)
-        counted = summed > 0
-        self.wins_query_, self.wins_cell_ = np.divmod(keys[counted], n_tiers**2)
-        self.wins_ = summed[counted]
-
     def _weighted_wins(self, vectors: VectorArray) -> FloatArray:
         """Wins of row tier over column tier, weighted by each query's similarities, shape (n, n_tiers, n_tiers)."""
         n_tiers = len(self.tiers_)
@@ -167,6 +153,30 @@ class SimilarityRanking(Router):
             weights = battle_weights(cosine, self.similarity, self.gamma, highest)
             wins[:] = np.bincount(self.wins_cell_, weights[self.wins_query_] * self.wins_, minlength=n_tiers**2)
         return summed.reshape(-1, n_tiers, n_tiers)
+
+
+def wins_by_query(
+    query: IntArray, tier_a: IntArray, tier_b: IntArray, battles: Battles, n_tiers: int
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """(query, winner · n_tiers + loser, wins) of each tier's wins over another on one query, where there are any.
+
+    Args:
+        query: the row of each battle's query, shape (n_battles,).
+        tier_a: the tier of each battle's first model, shape (n_battles,).
+        tier_b: the tier of its second.
+        battles: the battles.
+        n_tiers: how many tiers there are.
+    """
+    between = tier_a != tier_b  # those within a tier say nothing about tiers
+    query, a, b = query[between], tier_a[between], tier_b[between]
+    won = battles.weight[between] * battles.share_a[between]
+    lost = battles.weight[between] - won
+    cells = np.concatenate([a * n_tiers + b, b * n_tiers + a])
+    keys, place = np.unique(np.tile(query, 2) * n_tiers**2 + cells, return_inverse=True)
+    summed = np.bincount(place, np.concatenate([won, lost])).astype(np.float64)
+    counted = summed > 0
+    rows, cell = np.divmod(keys[counted], n_tiers**2)
+    return rows, cell, summed[counted]
 
 
 def _win_rates(wins: FloatArray, strong: int, weak: int) -> FloatArray:

@@ -5,15 +5,17 @@
 | `mf` | `P.weight` (one row a model), `text_proj.0.weight`, `classifier.0.weight`; safetensors or a torch file | `mf` |
 | `bert` | a sequence classifier of three labels: strong wins, tie, weak wins | `bert` |
 | `causal_llm` | a causal model with label tokens [[1]] … [[5]], and the prompt in two text files | `causal-llm` |
+| `sw_ranking` | no checkpoint: battles, and the vectors of their queries | `sw` |
 
 The win rates are the released code's: `mf` scores gpt-4-1106-preview against Mixtral whatever models are served, `bert`
-gives ties to the weak model, `causal_llm` is P(score < 4). Thresholds mean what they meant.
+gives ties to the weak model, `causal_llm` is P(score < 4), `sw_ranking` takes battles within a tier for battles against
+a rating of zero. Thresholds mean what they meant.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from turnout.compat.routellm.released_ranking import load_ranking
 from turnout.data.remote_sets import RemoteFile, RemoteSet, Repository
 from turnout.encoders.base import unit_rows
 from turnout.encoders.cache import CachedEncoder
@@ -69,12 +72,15 @@ def load_router(name: str, arguments: Mapping[str, JSON] | None = None, *, encod
     """A router by RouteLLM's name, or any of Turnout's by its folder or shipped name.
 
     Args:
-        name: `mf`, `bert`, `causal_llm`, `random`; or a name of yours if `checkpoint_path` is a router folder.
+        name: `mf`, `bert`, `causal_llm`, `sw_ranking`, `random`; or a name of yours if `checkpoint_path` is a router
+            folder.
         arguments: what RouteLLM's configuration gives for the router, such as `checkpoint_path`.
-        encoder: for `mf`, instead of OpenAI's text-embedding-3-small; its vectors must be those of training.
+        encoder: for `mf` and `sw_ranking`, instead of OpenAI's text-embedding-3-small; its vectors must be those of
+            training.
 
     Raises:
         ArtifactError: the checkpoint is not of the layout.
+        DataError: battles or vectors cannot be used.
         InvalidValueError: an argument is missing or not known.
         UnknownNameError: there is no such router.
         UpstreamUnreachableError: the checkpoint is on the hub, and that is out of reach.
@@ -84,21 +90,20 @@ def load_router(name: str, arguments: Mapping[str, JSON] | None = None, *, encod
     if (Path(place or name) / "router.json").is_file():
         return Router.load(place or name)
     loaders: dict[str, Callable[..., Router]] = {
-        "mf": _load_mf, "bert": _load_bert, "causal_llm": _load_causal_llm, "random": _load_random
-    }  # fmt: skip
-    if name == "sw_ranking":
-        raise InvalidValueError(
-            "'sw_ranking' has no checkpoint: RouteLLM refits it from battles. Train Turnout's exact one, for example "
-            "with `turnout train sw --battles FILE`, and give its folder as checkpoint_path."
-        )
+        "mf": _load_mf,
+        "bert": _load_bert,
+        "causal_llm": _load_causal_llm,
+        "sw_ranking": _load_ranking,
+        "random": _load_random,
+    }
     if name not in loaders:
         if not place:
             try:
                 return Router.load(router_folder(name))
             except UnknownNameError:
                 pass
-        raise UnknownNameError("router of RouteLLM, shipped router or router folder", name, [*loaders, "sw_ranking"])
-    if name == "mf":
+        raise UnknownNameError("router of RouteLLM, shipped router or router folder", name, loaders)
+    if name in ("mf", "sw_ranking"):
         arguments["encoder"] = encoder
     try:
         return loaders[name](**arguments)
@@ -148,9 +153,7 @@ def _load_mf(
     if use_proj:
         projection = _matrix(weights, _PROJECTION, (dim, text_dim), checkpoint_path)
     n_inputs = projection.shape[1]
-    if encoder is None:
-        base_url = os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1")
-        encoder = CachedEncoder(OpenAIEncoder("text-embedding-3-small", dim=n_inputs, base_url=base_url))
+    encoder = encoder or _openai_encoder(n_inputs)
     if encoder.dim != n_inputs:
         raise EncoderMismatchError(f"one of {n_inputs} dimensions", f"{encoder.name} of {encoder.dim}")
     router = MatrixFactorization(encoder, dim=dim, bias=False, normalise_models=True)
@@ -165,6 +168,36 @@ def _load_mf(
             raise UnknownNameError("model of the checkpoint", model, MODEL_NAMES)
     router.pair_ = ModelPair(strong_model, weak_model)
     return _mark(router)
+
+
+def _load_ranking(
+    arena_battle_datasets: Sequence[str],
+    arena_embedding_datasets: Sequence[str],
+    *,
+    strong_model: str = TRAINED_PAIR.strong,
+    weak_model: str = TRAINED_PAIR.weak,
+    num_tiers: int = 10,
+    encoder: Encoder | None = None,
+) -> Router:
+    """Win rate from ratings fitted to all battles, weighted by how much their queries resemble the one at hand."""
+    for name, value in (("battle", arena_battle_datasets), ("embedding", arena_embedding_datasets)):
+        if isinstance(value, str) or not value:
+            raise InvalidValueError(f"arena_{name}_datasets must be a list of files, folders or names, got {value!r}.")
+    return _mark(
+        load_ranking(
+            arena_battle_datasets,
+            arena_embedding_datasets,
+            ModelPair(strong_model, weak_model),
+            n_tiers=num_tiers,
+            encoder_of=lambda dim: encoder or _openai_encoder(dim),
+        )
+    )
+
+
+def _openai_encoder(dim: int) -> Encoder:
+    """What every released vector comes from."""
+    base_url = os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1")
+    return CachedEncoder(OpenAIEncoder("text-embedding-3-small", dim=dim, base_url=base_url))
 
 
 def _load_bert(checkpoint_path: str, *, num_labels: int = 3) -> Router:

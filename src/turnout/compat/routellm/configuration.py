@@ -13,12 +13,19 @@ RouterConfig = Mapping[str, Mapping[str, JSON]]
 
 GPT_4_AUGMENTED_CONFIG: RouterConfig = MappingProxyType(
     {
+        "sw_ranking": {
+            "arena_battle_datasets": ["lmsys/lmsys-arena-human-preference-55k", "routellm/gpt4_judge_battles"],
+            "arena_embedding_datasets": [
+                "routellm/arena_battles_embeddings",
+                "routellm/gpt4_judge_battles_embeddings",
+            ],
+        },
         "mf": {"checkpoint_path": "routellm/mf_gpt4_augmented"},
         "bert": {"checkpoint_path": "routellm/bert_gpt4_augmented"},
         "causal_llm": {"checkpoint_path": "routellm/causal_llm_gpt4_augmented"},
     }
 )
-"""The checkpoints that RouteLLM takes where no configuration is given."""
+"""The checkpoints and data sets that RouteLLM takes where no configuration is given."""
 
 
 def read_config(path: str | Path) -> RouterConfig:

@@ -53,11 +53,12 @@ class Controller:
         """Load the routers.
 
         Args:
-            routers: names of RouteLLM (`mf`, `bert`, `causal_llm`, `random`), shipped routers or router folders.
+            routers: names of RouteLLM (`mf`, `bert`, `causal_llm`, `sw_ranking`, `random`), shipped routers or router
+                folders.
             strong_model: as LiteLLM writes it, such as `gpt-4-1106-preview` or `anyscale/mistralai/Mixtral-8x7B…`.
             weak_model: the same.
             config: router name → arguments, or a YAML file of that; by default RouteLLM's own checkpoints, which are
-                fetched from the hub the first time.
+                fetched from the hub the first time, and data sets, whose terms `turnout data pull` shows.
             api_base: the address of both models, instead of their providers'.
             api_key: the key for both.
             progress_bar: whether to say on stderr what is being loaded.

@@ -50,10 +50,10 @@ class ArenaCsv(Source):
     def convert(self, row: Row) -> dict[str, JSON]:
         """One vote as a battle; `prompt` is a JSON list of turns, of which some may be null."""
         return {
-            "query": query_of_turns(_turns(row["prompt"]), self.turns),
+            "query": query_of_turns(turns_of(row["prompt"]), self.turns),
             "model_a": text_of(row, "model_a"),
             "model_b": text_of(row, "model_b"),
-            "share_a": _vote(row),
+            "share_a": vote_of(row),
             "source": "arena",
         }
 
@@ -73,14 +73,14 @@ class JudgeBattles(Source):
         """One judgement as a battle; `prompt` is text, or a JSON list of turns as in the votes."""
         prompt = text_of(row, "prompt")
         try:
-            turns = _turns(prompt)
+            turns = turns_of(prompt)
         except ValueError:
             turns = [prompt]  # a text, though it may begin with a bracket
         return {
             "query": query_of_turns(turns, self.turns),
             "model_a": text_of(row, "model_a"),
             "model_b": text_of(row, "model_b"),
-            "share_a": _vote(row),
+            "share_a": vote_of(row),
             "source": self.source_name,
         }
 
@@ -93,7 +93,7 @@ class MMLUBattles(JudgeBattles):
     source_name = "mmlu-validation"
 
 
-def _vote(row: Row) -> float:
+def vote_of(row: Row) -> float:
     """Model a's share, of three columns of which one is 1."""
     votes = {column: str(row[column]) for column in ("winner_model_a", "winner_tie", "winner_model_b")}
     if sorted(votes.values()) != ["0", "0", "1"]:
@@ -101,7 +101,7 @@ def _vote(row: Row) -> float:
     return 1.0 if votes["winner_model_a"] == "1" else 0.5 if votes["winner_tie"] == "1" else 0.0
 
 
-def _turns(prompt: str) -> list[JSON]:
+def turns_of(prompt: str) -> list[JSON]:
     """The list that a prompt is as JSON."""
     turns = json.loads(prompt, strict=False)  # some turns hold raw line breaks
     if not isinstance(turns, list):
