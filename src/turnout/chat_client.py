@@ -177,7 +177,7 @@ class ChatClient:
             content = await answer.read()
             if answer.status != 200:
                 raise _status_error(answer, content)
-        return _json_object(content)
+        return answer_object(content)
 
     async def stream(self, body: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """The chunks of a streamed answer, as they arrive. Ends at the provider's [DONE].
@@ -196,7 +196,7 @@ class ChatClient:
                         await answer.drain()
                         return
                     if data:
-                        chunk = _json_object(data)
+                        chunk = answer_object(data)
                         if "error" in chunk:
                             raise UpstreamProtocolError("The provider reported an error in mid-stream.")
                         yield chunk
@@ -323,7 +323,12 @@ class _Call:
             retry += 1
 
 
-def _json_object(content: bytes) -> dict[str, Any]:
+def answer_object(content: bytes) -> dict[str, Any]:
+    """A provider's answer, or a chunk of it, parsed.
+
+    Raises:
+        UpstreamProtocolError: it is not JSON, or no object.
+    """
     try:
         value = orjson.loads(content)
     except orjson.JSONDecodeError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 import click
 
+from turnout.cli.settings import json_or_text
 from turnout.config import Config, ModelConfig, load_config
 from turnout.data.asking import Asking, AskingSettings, Tally
 from turnout.data.replies import Replies
@@ -194,8 +194,5 @@ def _fields(pairs: Sequence[str]) -> dict[str, JSON]:
             raise InvalidValueError(f"A field of the request is written KEY=JSON, got '{pair}'.")
         if key in _OURS:
             raise InvalidValueError(f"The field '{key}' of the request is set by Turnout.")
-        try:
-            fields[key] = json.loads(text)
-        except json.JSONDecodeError:
-            fields[key] = text
+        fields[key] = json_or_text(text)
     return fields

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from turnout.errors import InvalidValueError, UnknownNameError
+from turnout.types import JSON
 
 Command = Callable[..., Any]
 
@@ -44,8 +45,17 @@ def parse_settings(kind: str, target: Callable[..., object], pairs: Sequence[str
             raise InvalidValueError(f"A setting is written KEY=VALUE, got '{pair}'.")
         if key not in known:
             raise UnknownNameError(f"setting of the {kind}", key, known)
-        try:
-            settings[key] = json.loads(text)
-        except json.JSONDecodeError:
-            settings[key] = text
+        settings[key] = json_or_text(text)
     return settings
+
+
+def json_or_text(text: str) -> JSON:
+    """The value that was written as JSON, or else the text as it is, so that words need no quotes of their own.
+
+    >>> json_or_text("0.5"), json_or_text("strong")
+    (0.5, 'strong')
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

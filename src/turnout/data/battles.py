@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from turnout.data.jsonl import LARGEST_NUMBER, read_jsonl, write_jsonl
+from turnout.data.rows import Rows, row_indices
 from turnout.errors import DataError, EmptyDataError, InvalidValueError, UnknownNameError
 from turnout.types import JSON, FloatArray, IntArray, ModelPair, check_queries
 
@@ -101,10 +102,9 @@ class Battles:
         b = np.fromiter((position[name] for name in self.model_b), dtype=np.int64, count=len(self))
         return models, a, b
 
-    def take(self, rows: npt.NDArray[np.integer] | npt.NDArray[np.bool_] | Sequence[int]) -> Battles:
+    def take(self, rows: Rows) -> Battles:
         """The battles at these rows (indices or a mask), in that order."""
-        index = np.asarray(rows)
-        index = np.flatnonzero(index) if index.dtype == np.bool_ else index.astype(np.int64)
+        index = row_indices(rows)
         order: list[int] = index.tolist()
         return replace(
             self,

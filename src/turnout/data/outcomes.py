@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from turnout.data.battles import Battles
 from turnout.data.jsonl import LARGEST_NUMBER, read_jsonl, write_jsonl
+from turnout.data.rows import Rows, row_indices
 from turnout.errors import DataError, EmptyDataError, InvalidValueError, UnknownNameError
 from turnout.types import JSON, FloatArray, ModelPair, check_queries
 
@@ -86,10 +87,9 @@ class Outcomes:
     def __len__(self) -> int:
         return len(self.queries)
 
-    def take(self, rows: npt.NDArray[np.integer] | npt.NDArray[np.bool_] | Sequence[int]) -> Outcomes:
+    def take(self, rows: Rows) -> Outcomes:
         """The outcomes at these rows (indices or a mask), in that order."""
-        index = np.asarray(rows)
-        index = np.flatnonzero(index) if index.dtype == np.bool_ else index.astype(np.int64)
+        index = row_indices(rows)
         order: list[int] = index.tolist()
         return replace(
             self,

@@ -165,8 +165,10 @@ class Gateway:
         self._recorders = recorders
         self._generation = self._generation_of(config, routes)
         self._handlers: dict[str, tuple[str, Handler]] = {
-            **{protocol.path: ("POST", partial(self._serve_model, protocol)) for protocol in PROTOCOLS},
-            DECISION_ONLY.path: ("POST", self._decide),
+            **{
+                protocol.path: ("POST", partial(self._serve_model, protocol))
+                for protocol in (*PROTOCOLS, DECISION_ONLY)
+            },
             MODELS_PATH: ("GET", self._models.show_all),
             "/openapi.json": ("GET", self._describe),
             "/healthz": ("GET", self._health),
@@ -367,10 +369,6 @@ class Gateway:
     async def _serve_model(self, protocol: ClientProtocol, scope: Scope, receive: Receive, send: Send) -> None:
         with self._generation.request() as pipeline:
             await pipeline.serve(protocol, scope, receive, send)
-
-    async def _decide(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._generation.request() as pipeline:
-            await pipeline.decide(scope, receive, send)
 
     async def _describe(self, scope: Scope, receive: Receive, send: Send) -> None:
         await _send_json(send, DESCRIPTION)

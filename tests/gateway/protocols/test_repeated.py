@@ -13,7 +13,7 @@ from provider_answers import MESSAGE_TEXT, RESPONSE_TEXT
 from running_gateway import Start
 from scripted_provider import Provider, answer, plain
 
-from turnout.gateway.protocols import anthropic_messages, openai_chat, openai_embeddings, openai_responses
+from turnout.gateway.protocols import base, openai_embeddings, openai_responses
 from turnout.gateway.protocols.repeated import READ, repeated_field
 
 EASY = '[{"role": "user", "content": "an easy one"}]'
@@ -97,7 +97,7 @@ async def test_whatever_is_read_of_a_body_is_among_the_fields_that_may_stand_onl
         body.noted = noted
         return body
 
-    for module in (openai_chat, openai_responses, openai_embeddings, anthropic_messages):
+    for module in (base, openai_responses, openai_embeddings):
         monkeypatch.setattr(module, "parse_object", noting)
     lacking = {
         "base_url": provider.base_url,

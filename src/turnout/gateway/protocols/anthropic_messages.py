@@ -11,12 +11,12 @@ from turnout.gateway.errors import RequestError
 from turnout.gateway.protocols.base import (
     Bridge,
     ModelRequest,
+    conversation_request,
     largest_whole_number,
     messages_of,
     model_of,
     parse_object,
     refused,
-    stream_of,
 )
 from turnout.gateway.protocols.bridges import PassingBridge, TranslatingBridge
 from turnout.gateway.protocols.error_shapes import anthropic_body, anthropic_error
@@ -38,10 +38,7 @@ class AnthropicMessages:
 
     def parse(self, raw: bytes) -> ModelRequest:
         """The request in a body."""
-        body = parse_object(raw)
-        model, stream = model_of(body), stream_of(body)
-        messages_of(body)
-        return ModelRequest(self, raw, body, model, stream)
+        return conversation_request(self, raw)
 
     def turns(self, body: dict[str, Any]) -> Sequence[Mapping[str, Any]]:
         """The messages, after the system prompt, which stands apart from them."""

@@ -178,6 +178,14 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     return body
 
 
+def conversation_request(protocol: ClientProtocol, raw: bytes) -> ModelRequest:
+    """The request in a body that holds a conversation in its field `messages`."""
+    body = parse_object(raw)
+    model, stream = model_of(body), stream_of(body)
+    messages_of(body)
+    return ModelRequest(protocol, raw, body, model, stream)
+
+
 def model_of(body: dict[str, Any]) -> str:
     """The field `model`."""
     model = body.get("model")

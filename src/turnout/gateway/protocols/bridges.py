@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
+from turnout.chat_client import answer_object
 from turnout.config import ModelConfig
-from turnout.errors import UpstreamProtocolError
 from turnout.gateway.protocols.base import ModelRequest, StreamReader, dumped
 from turnout.gateway.protocols.error_shapes import error_object
 from turnout.gateway.protocols.splice import provider_body
@@ -84,14 +84,3 @@ class TranslatingBridge:
         """Translates event by event."""
         body = request.body
         return TranslatingReader(self.books(), self.translator(body), self.sink(body), max_event_bytes=max_event_bytes)
-
-
-def answer_object(content: bytes) -> dict[str, Any]:
-    """A provider's whole answer, parsed, or an UpstreamProtocolError."""
-    try:
-        parsed = orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        raise UpstreamProtocolError(f"The provider's answer is not JSON: {error}.") from None
-    if not isinstance(parsed, dict):
-        raise UpstreamProtocolError("The provider's answer is not a JSON object.")
-    return parsed

@@ -9,7 +9,7 @@ from typing import Any
 from turnout.config import ModelConfig
 from turnout.gateway.errors import RequestError
 from turnout.gateway.protocols.base import Bridge, ClientProtocol, ModelRequest, parse_object, refused
-from turnout.gateway.protocols.error_shapes import openai_body
+from turnout.gateway.protocols.error_shapes import openai_body, openai_event
 from turnout.gateway.protocols.openai_chat import OPENAI_CHAT
 from turnout.gateway.protocols.openai_responses import OPENAI_RESPONSES
 
@@ -47,7 +47,7 @@ class DecisionOnly:
 
     def error_event(self, error: RequestError) -> bytes:
         """Decisions are never streamed."""
-        return b"data: " + openai_body(error) + b"\n\n"
+        return openai_event(error)
 
     def bridge_to(self, model: ModelConfig) -> Bridge:
         """What would carry the request to this model's provider, so that what cannot go over counts here, too."""

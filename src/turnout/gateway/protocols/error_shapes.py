@@ -52,6 +52,11 @@ def openai_body(error: RequestError) -> bytes:
     return orjson.dumps(openai_error(error.message, type=error.type, code=error.code, param=error.param))
 
 
+def openai_event(error: RequestError) -> bytes:
+    """The same as the last event of a stream; no [DONE] follows."""
+    return b"data: " + openai_body(error) + b"\n\n"
+
+
 def anthropic_body(error: RequestError) -> bytes:
     """An error of the gateway's as Anthropic has it."""
     return orjson.dumps(anthropic_error(error.message, error.status))

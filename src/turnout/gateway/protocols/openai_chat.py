@@ -12,14 +12,11 @@ from turnout.gateway.errors import RequestError
 from turnout.gateway.protocols.base import (
     Bridge,
     ModelRequest,
+    conversation_request,
     largest_whole_number,
-    messages_of,
-    model_of,
-    parse_object,
-    stream_of,
 )
 from turnout.gateway.protocols.bridges import PassingBridge, TranslatingBridge
-from turnout.gateway.protocols.error_shapes import openai_body, openai_upstream_error
+from turnout.gateway.protocols.error_shapes import openai_body, openai_event, openai_upstream_error
 from turnout.gateway.protocols.streams import ChatBooks, ChatSink, MessageBooks
 from turnout.gateway.protocols.translating.chat_to_messages.answer import chat_answer
 from turnout.gateway.protocols.translating.chat_to_messages.request import messages_request
@@ -36,10 +33,7 @@ class OpenAIChat:
 
     def parse(self, raw: bytes) -> ModelRequest:
         """The request in a body."""
-        body = parse_object(raw)
-        model, stream = model_of(body), stream_of(body)
-        messages_of(body)
-        return ModelRequest(self, raw, body, model, stream)
+        return conversation_request(self, raw)
 
     def turns(self, body: dict[str, Any]) -> Sequence[Mapping[str, Any]]:
         """The messages as they are."""
@@ -55,8 +49,8 @@ class OpenAIChat:
         return openai_body(error)
 
     def error_event(self, error: RequestError) -> bytes:
-        """The error object as an event; no [DONE] follows."""
-        return b"data: " + openai_body(error) + b"\n\n"
+        """The error object as an event."""
+        return openai_event(error)
 
     def bridge_to(self, model: ModelConfig) -> Bridge:
         """A provider of the same protocol gets the client's bytes."""

@@ -9,7 +9,7 @@ from turnout.config import ModelConfig
 from turnout.gateway.errors import RequestError
 from turnout.gateway.protocols.base import Bridge, ModelRequest, model_of, parse_object, refused
 from turnout.gateway.protocols.bridges import PassingBridge
-from turnout.gateway.protocols.error_shapes import openai_body
+from turnout.gateway.protocols.error_shapes import openai_body, openai_event
 from turnout.gateway.protocols.streams import ChatBooks
 from turnout.gateway.protocols.usage import chat_usage
 
@@ -43,7 +43,7 @@ class OpenAIEmbeddings:
 
     def error_event(self, error: RequestError) -> bytes:
         """Embeddings are never streamed."""
-        return b"data: " + openai_body(error) + b"\n\n"
+        return openai_event(error)
 
     def bridge_to(self, model: ModelConfig) -> Bridge:
         """Anthropic's protocol has no embeddings."""

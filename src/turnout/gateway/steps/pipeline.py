@@ -70,25 +70,26 @@ class Pipeline:
         self._forward_headers = frozenset(name.encode() for name in forward_headers)
 
     async def serve(self, protocol: ClientProtocol, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request; one for the decision alone goes the same way as far as there is no call in it."""
         account = await self._choose(protocol, scope, receive, send)
         if account is None:
             return
+        passing = Passing(account, send)
         try:
-            await self._answer(account, scope, receive, send)
+            try:
+                # A budget may turn the decision around, or refuse.
+                await self._access.reserve(account)
+            except RequestError as error:
+                self._counters.refused += 1
+                await passing.fail(error)
+            else:
+                if protocol is DECISION_ONLY:
+                    await self._tell(account, send)
+                else:
+                    await self._answer(account, passing, scope, receive)
         finally:
             if not account.is_closed:
                 self._record(account)
-
-    async def decide(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request with the decision alone. It is recorded with the tokens that it used: none."""
-        account = await self._choose(DECISION_ONLY, scope, receive, send)
-        if account is None:
-            return
-        try:
-            await self._tell(account, send)
-        finally:
-            self._record(account)
 
     async def _choose(self, protocol: ClientProtocol, scope: Scope, receive: Receive, send: Send) -> Account | None:
         """Every step up to the choice; None if one of them refused, and the client was told."""
@@ -126,29 +127,15 @@ class Pipeline:
             recorder.record(account)
 
     async def _tell(self, account: Account, send: Send) -> None:
-        passing = Passing(account, send)
-        try:
-            # A budget may turn the decision around, or refuse: that is part of what would happen.
-            await self._access.reserve(account)
-        except RequestError as error:
-            self._counters.refused += 1
-            await passing.fail(error)
-            return
+        """What was decided. It is recorded with the tokens that it used: none."""
         try:
             account.model = account.choice.model
             account.status, account.usage = 200, Usage(0, 0)
             await send_whole(send, 200, (JSON_TYPE, *account.headers()), orjson.dumps(decision_object(account)))
         finally:
-            self._access.settle(account)
+            self._close(account)
 
-    async def _answer(self, account: Account, scope: Scope, receive: Receive, send: Send) -> None:
-        passing = Passing(account, send)
-        try:
-            await self._access.reserve(account)
-        except RequestError as error:
-            self._counters.refused += 1
-            await passing.fail(error)
-            return
+    async def _answer(self, account: Account, passing: Passing, scope: Scope, receive: Receive) -> None:
         try:
             async with self._departures.watch(receive) as watch:
                 try:

@@ -8,7 +8,7 @@ from typing import Any
 from turnout.errors import UpstreamProtocolError
 from turnout.gateway.protocols.translating.answers import dict_or_empty, dicts
 
-CHAT = "OpenAI's chat completions"
+PROTOCOL = "OpenAI's chat completions"
 
 
 def text_part(words: str) -> dict[str, Any]:

@@ -45,16 +45,21 @@ def text(value: Any, field: str) -> str:
     return value
 
 
-def objects(value: Any, field: str) -> list[dict[str, Any]]:
-    """The value if it is a list of objects; absent is empty."""
+def placed(value: Any, field: str) -> list[tuple[str, dict[str, Any]]]:
+    """Each object of a list, behind its place as errors name it; absent is empty.
+
+    >>> placed([{"type": "text"}], "content")
+    [('content[0]', {'type': 'text'})]
+    """
     if value is None:
         return []
     if not isinstance(value, list):
         raise refused(f"'{field}' must be a list.", param=field)
-    for position, item in enumerate(value):
+    items = [(f"{field}[{position}]", item) for position, item in enumerate(value)]
+    for place, item in items:
         if not isinstance(item, dict):
-            raise refused(f"'{field}[{position}]' must be an object.", param=f"{field}[{position}]")
-    return value
+            raise refused(f"'{place}' must be an object.", param=place)
+    return items
 
 
 def obj(value: Any, field: str) -> dict[str, Any]:

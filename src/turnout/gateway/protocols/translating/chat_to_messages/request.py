@@ -12,7 +12,7 @@ from turnout.gateway.protocols.translating.fields import (
     data_url,
     no_counterpart,
     obj,
-    objects,
+    placed,
     refuse_unknown,
     refuse_unless_neutral,
     text,
@@ -106,8 +106,8 @@ def messages_request(body: Mapping[str, Any], *, model: str, max_tokens: int | N
             request[field] = body[field]
     if (stop := body.get("stop")) is not None:
         request["stop_sequences"] = [stop] if isinstance(stop, str) else stop
-    if tools := objects(body.get("tools"), "tools"):
-        request["tools"] = [_tool(tool, f"tools[{position}]") for position, tool in enumerate(tools)]
+    if tools := placed(body.get("tools"), "tools"):
+        request["tools"] = [_tool(tool, where) for where, tool in tools]
         if choice := _tool_choice(body):
             request["tool_choice"] = choice
     if (response_format := _response_format(body.get("response_format"))) is not None:
@@ -119,8 +119,7 @@ def _conversation(body: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[d
     """The system prompt's blocks and the messages, in which the roles take turns."""
     system: list[dict[str, Any]] = []
     messages: list[dict[str, Any]] = []
-    for position, message in enumerate(objects(body.get("messages"), "messages")):
-        where = f"messages[{position}]"
+    for where, message in placed(body.get("messages"), "messages"):
         role = text(message.get("role"), f"{where}.role")
         if role in ("system", "developer"):
             if messages:
@@ -161,8 +160,7 @@ def _assistant(message: dict[str, Any], where: str) -> list[dict[str, Any]]:
     blocks = _blocks(message.get("content"), f"{where}.content")
     if message.get("refusal"):
         blocks.append({"type": "text", "text": text(message["refusal"], f"{where}.refusal")})
-    for position, call in enumerate(objects(message.get("tool_calls"), f"{where}.tool_calls")):
-        place = f"{where}.tool_calls[{position}]"
+    for place, call in placed(message.get("tool_calls"), f"{where}.tool_calls"):
         if call.get("type", "function") != "function":
             raise no_counterpart(f"{place}.type", MESSAGES)
         function = obj(call.get("function"), f"{place}.function")
@@ -199,8 +197,8 @@ def _blocks(content: Any, where: str) -> list[dict[str, Any]]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content else []
     blocks = []
-    for position, part in enumerate(objects(content, where)):
-        if (block := _block(part, f"{where}[{position}]")) is not None:
+    for place, part in placed(content, where):
+        if (block := _block(part, place)) is not None:
             blocks.append(block)
     return blocks
 
