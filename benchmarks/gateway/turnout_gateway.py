@@ -6,8 +6,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from turnout.gateway.ledger.database import SqliteDatabase
 from turnout.gateway.ledger.schema import open_ledger
+from turnout.gateway.ledger.sqlite import SqliteDatabase
 from turnout.gateway.limits.keys import Limits, create_key
 
 PRICES = {"strong": (10.0, 30.0), "weak": (0.24, 0.24)}

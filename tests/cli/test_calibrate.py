@@ -10,7 +10,7 @@ from turnout.cli.main import main
 from turnout.data.battles import Battles
 from turnout.encoders.hashing import HashingEncoder
 from turnout.errors import DataError
-from turnout.gateway.ledger.database import SqliteDatabase
+from turnout.gateway.ledger.sqlite import SqliteDatabase
 from turnout.gateway.ledger.writing import Entry, Ledger
 from turnout.route import Route
 from turnout.routers.baselines import AlwaysStrong, RandomRouter

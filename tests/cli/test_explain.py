@@ -9,7 +9,7 @@ import pytest
 from ledgers import ENTRY
 
 from turnout import Battles, Calibration, ModelPair
-from turnout.gateway.ledger.database import SqliteDatabase
+from turnout.gateway.ledger.sqlite import SqliteDatabase
 from turnout.gateway.ledger.writing import Ledger
 from turnout.routers.baselines import RandomRouter
 

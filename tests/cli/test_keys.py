@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from turnout.gateway.ledger.database import SqliteDatabase
 from turnout.gateway.ledger.schema import open_ledger
+from turnout.gateway.ledger.sqlite import SqliteDatabase
 from turnout.gateway.limits.keys import KeyRing
 from turnout.gateway.limits.leases import Claim, lease, window_of
 

@@ -13,9 +13,9 @@ from ledgers import ENTRY
 from processes import TURNOUT
 
 from turnout import Battles
-from turnout.gateway.ledger.database import SqliteDatabase
 from turnout.gateway.ledger.feedback import Feedback, keep
 from turnout.gateway.ledger.schema import open_ledger
+from turnout.gateway.ledger.sqlite import SqliteDatabase
 from turnout.gateway.ledger.writing import Entry, Ledger
 
 Run = Callable[..., tuple[int, str, str]]

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from turnout.gateway.ledger.database import Database, PostgresDatabase, SqliteDatabase
+from turnout.gateway.ledger.database import Database
+from turnout.gateway.ledger.postgres import PostgresDatabase
+from turnout.gateway.ledger.sqlite import SqliteDatabase
 from turnout.gateway.ledger.writing import Entry
 
 ENTRY = Entry(

@@ -15,8 +15,8 @@ from turnout.config import ServerConfig, parse_config
 from turnout.errors import ConfigError
 from turnout.gateway.browsers import BrowserGuard
 from turnout.gateway.errors import RequestError
-from turnout.gateway.ledger.database import SqliteDatabase
 from turnout.gateway.ledger.schema import open_ledger
+from turnout.gateway.ledger.sqlite import SqliteDatabase
 from turnout.gateway.limits.keys import create_key
 
 EASY = [{"role": "user", "content": "an easy one"}]

@@ -17,9 +17,9 @@ from turnout.gateway.choosing.stickiness import TOOL_LOOP
 from turnout.gateway.deciding import Decider
 from turnout.gateway.endpoints.openapi import DESCRIPTION
 from turnout.gateway.errors import RequestError
-from turnout.gateway.ledger.database import SqliteDatabase
 from turnout.gateway.ledger.reading import savings
 from turnout.gateway.ledger.schema import open_ledger
+from turnout.gateway.ledger.sqlite import SqliteDatabase
 from turnout.gateway.limits.keys import Limits, create_key
 from turnout.gateway.steps.keyed_access import WEAK_ONLY
 

@@ -134,7 +134,7 @@ def read_queries(queries: Path | None, battles: Path | None, ledger: str | None)
 
         return list(Battles.read_jsonl(battles).queries), battles
     if ledger is not None:
-        from turnout.gateway.ledger.database import open_database
+        from turnout.gateway.ledger.place import open_database
         from turnout.gateway.ledger.reading import read_queries as read_ledger
 
         database = open_database(ledger)

@@ -40,7 +40,7 @@ def ledger_database(config_path: Path, ledger_place: str | None) -> Database:
         ConfigError: the configuration cannot be read, or keeps no ledger.
     """
     from turnout.config import load_config
-    from turnout.gateway.ledger.database import open_database
+    from turnout.gateway.ledger.place import open_database
 
     if ledger_place is not None:
         return open_database(ledger_place)

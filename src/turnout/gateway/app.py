@@ -43,7 +43,7 @@ from turnout.gateway.endpoints.openapi import DESCRIPTION
 from turnout.gateway.errors import RequestError, internal_error
 from turnout.gateway.generation import Generation, needing_restart, reloadable
 from turnout.gateway.ledger.calls import LedgerCalls
-from turnout.gateway.ledger.database import open_database
+from turnout.gateway.ledger.place import open_database
 from turnout.gateway.ledger.writing import Ledger
 from turnout.gateway.metrics import Registry
 from turnout.gateway.observing.metrics_of_workers import FOLDER_VARIABLE, MetricsOfWorkers

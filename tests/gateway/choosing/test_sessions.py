@@ -13,8 +13,8 @@ from ledgers import KINDS, empty_database
 from turnout.errors import LedgerError
 from turnout.gateway.choosing.sessions import KEPT_S, READ_LIMIT_S, Session, Sessions
 from turnout.gateway.ledger.calls import LedgerCalls
-from turnout.gateway.ledger.database import SqliteDatabase
 from turnout.gateway.ledger.schema import open_ledger
+from turnout.gateway.ledger.sqlite import SqliteDatabase
 
 
 class Clock:

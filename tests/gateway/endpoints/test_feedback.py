@@ -16,9 +16,9 @@ from scripted_provider import Provider
 from turnout.gateway.endpoints import feedback as feedback_module
 from turnout.gateway.endpoints.feedback import parse_feedback
 from turnout.gateway.errors import RequestError
-from turnout.gateway.ledger.database import SqliteDatabase
 from turnout.gateway.ledger.feedback import Feedback, feedback_of
 from turnout.gateway.ledger.schema import open_ledger
+from turnout.gateway.ledger.sqlite import SqliteDatabase
 from turnout.gateway.limits.keys import create_key
 
 EASY = [{"role": "user", "content": "an easy one"}]

@@ -12,10 +12,10 @@ from turnout import Battles, Calibration, ModelPair
 from turnout.config import Config, parse_config
 from turnout.encoders.hashing import HashingEncoder
 from turnout.errors import InvalidValueError, LedgerError
-from turnout.gateway.ledger.database import SqliteDatabase
 from turnout.gateway.ledger.explain import explain, nearest_battles, share_above
 from turnout.gateway.ledger.feedback import Feedback, keep
 from turnout.gateway.ledger.schema import open_ledger
+from turnout.gateway.ledger.sqlite import SqliteDatabase
 from turnout.gateway.ledger.writing import Entry, Ledger, query_sha256
 from turnout.routers.baselines import RandomRouter
 from turnout.routers.nearest_neighbors import NearestNeighbors

@@ -20,15 +20,17 @@ from urllib.parse import urlsplit
 import pytest
 from ledgers import ENTRY, KINDS, POSTGRES_URL, empty_database
 
-from turnout.errors import LedgerError, MissingExtraError
-from turnout.gateway.ledger import database as database_module
+from turnout.errors import LedgerError
+from turnout.gateway.ledger import sqlite as sqlite_module
 from turnout.gateway.ledger import upkeep as upkeep_module
 from turnout.gateway.ledger import writing as ledger_module
-from turnout.gateway.ledger.database import Connection, Database, PostgresDatabase, SqliteDatabase, open_database
+from turnout.gateway.ledger.database import Connection, Database
+from turnout.gateway.ledger.postgres import PostgresDatabase
 from turnout.gateway.ledger.reading import last_entries, read_entries
 from turnout.gateway.ledger.schema import MIGRATIONS, open_ledger
+from turnout.gateway.ledger.sqlite import SqliteDatabase
 from turnout.gateway.ledger.upkeep import DAY_S, LedgerUpkeep, delete_before
-from turnout.gateway.ledger.writing import BATCH_ROWS, COLUMNS, Entry, Ledger, write_entries
+from turnout.gateway.ledger.writing import BATCH_ROWS, COLUMNS, Entry, Ledger
 
 
 @pytest.fixture(params=KINDS)
@@ -108,7 +110,7 @@ def test_a_full_queue_drops_and_counts(tmp_path: Path) -> None:
 
 
 def test_a_locked_file_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database_module, "BUSY_S", 0.05)
+    monkeypatch.setattr(sqlite_module, "BUSY_S", 0.05)
     database = SqliteDatabase(tmp_path / "ledger.sqlite3")
     ledger = Ledger(database)
     ledger.start()
@@ -195,21 +197,6 @@ def test_places_that_hold_no_ledger_are_refused(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE decisions (x)")
     with pytest.raises(LedgerError, match="holds no ledger of Turnout's"):
         list(read_entries(other))
-
-
-def test_postgres_without_its_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(MissingExtraError, match=r"turnout\[postgres\]"):
-        open_database("postgresql://localhost/turnout")
-
-
-def test_a_url_is_never_shown_with_its_password() -> None:
-    pytest.importorskip("psycopg")
-    database = open_database("postgresql://me:s3cret@127.0.0.1:1/turnout?connect_timeout=1")
-    assert "s3cret" not in repr(database) + database.name
-    with pytest.raises(LedgerError, match="cannot be reached") as caught:
-        database.connect()
-    assert "s3cret" not in str(caught.value)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -394,19 +381,6 @@ def test_delays_are_measured_from_the_end_of_the_request(tmp_path: Path) -> None
     ledger.close()
 
 
-def test_the_log_is_copied_into_the_file_and_begins_anew(tmp_path: Path) -> None:
-    database = SqliteDatabase(tmp_path / "ledger.sqlite3")
-    with closing(open_ledger(database, create=True)) as connection, closing(database.connect()) as keeper:
-        log = tmp_path / "ledger.sqlite3-wal"
-        sizes = []
-        for round in range(6):
-            for n in range(20):
-                write_entries(connection, [replace(ENTRY, id=f"dec-{round}-{n}-{m}") for m in range(20)])
-            keeper.tidy()
-            sizes.append(log.stat().st_size)
-        assert sizes[-1] < 2 * sizes[0], "it does not grow with what is written"
-
-
 def test_the_clock_deletes_nothing_in_the_hour_after_it_was_set(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -439,7 +413,7 @@ from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from ledgers import ENTRY
-from turnout.gateway.ledger.database import SqliteDatabase
+from turnout.gateway.ledger.sqlite import SqliteDatabase
 from turnout.gateway.ledger.writing import Ledger
 
 ledger = Ledger(SqliteDatabase(Path(sys.argv[1])))

@@ -9,8 +9,9 @@ import pytest
 from ledgers import KINDS, empty_database
 
 from turnout.errors import InvalidValueError, UnknownNameError
-from turnout.gateway.ledger.database import Connection, SqliteDatabase
+from turnout.gateway.ledger.database import Connection
 from turnout.gateway.ledger.schema import open_ledger
+from turnout.gateway.ledger.sqlite import SqliteDatabase
 from turnout.gateway.limits.keys import KeyRing, Limits, create_key, list_keys, revoke_key
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from ledgers import KINDS, empty_database
 
-from turnout.gateway.ledger.database import Connection, SqliteDatabase
+from turnout.gateway.ledger.database import Connection
 from turnout.gateway.ledger.schema import open_ledger
+from turnout.gateway.ledger.sqlite import SqliteDatabase
 from turnout.gateway.limits.leases import (
     LAPSE_S,
     VALID_S,
@@ -107,7 +108,7 @@ def test_windows_long_past_are_forgotten(connection: Connection) -> None:
 RIVAL = """
 import sys
 from pathlib import Path
-from turnout.gateway.ledger.database import SqliteDatabase
+from turnout.gateway.ledger.sqlite import SqliteDatabase
 from turnout.gateway.limits.leases import Claim, lease, window_of
 
 connection = SqliteDatabase(Path(sys.argv[1])).connect()

@@ -19,9 +19,9 @@ from provider_answers import MESSAGE_TEXT_EVENTS
 from running_gateway import RunningGateway, Start
 from scripted_provider import Provider, answer, chunk, event, good_stream, hang_up, plain, streamed
 
-from turnout.gateway.ledger import database as database_module
-from turnout.gateway.ledger.database import SqliteDatabase
+from turnout.gateway.ledger import sqlite as sqlite_module
 from turnout.gateway.ledger.schema import open_ledger
+from turnout.gateway.ledger.sqlite import SqliteDatabase
 from turnout.gateway.limits.keys import ClientKey, Limits, create_key, revoke_key
 from turnout.gateway.limits.leases import used_in_window
 from turnout.gateway.steps.keyed_access import WEAK_ONLY
@@ -169,7 +169,7 @@ async def test_while_the_ledger_cannot_be_written_only_keys_with_limits_are_refu
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(database_module, "BUSY_S", 0.05)
+    monkeypatch.setattr(sqlite_module, "BUSY_S", 0.05)
     _, limited = make_key(limits={"usd_per_day": 0.01})
     _, unlimited = make_key()
     gateway = await start()

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from turnout.errors import DataError, InvalidValueError
-from turnout.gateway.ledger.database import Connection, Database, open_database
+from turnout.gateway.ledger.database import Connection, Database
+from turnout.gateway.ledger.place import open_database
 from turnout.gateway.ledger.schema import open_ledger
 from turnout.gateway.ledger.writing import COLUMNS, Entry
 
