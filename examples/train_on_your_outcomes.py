@@ -4,7 +4,8 @@ import tempfile
 from pathlib import Path
 
 from turnout import ModelPair, Outcomes, Route, registry
-from turnout.training import for_training, train
+from turnout.routers.base import for_training
+from turnout.training import train
 
 pair = ModelPair(strong="big", weak="small")
 

@@ -10,8 +10,8 @@ from turnout import registry
 from turnout.data.battles import Battles
 from turnout.data.split import fingerprints, seen_rows
 from turnout.errors import EmptyDataError, InvalidValueError, UnknownNameError
-from turnout.routers.base import Router, check_trainable
-from turnout.training import for_training, train
+from turnout.routers.base import Router, check_trainable, for_training
+from turnout.training import train
 from turnout.types import FloatArray, ModelPair
 
 PAIR = ModelPair("big", "small")
@@ -164,6 +164,14 @@ def test_all_battles_for_routers_that_learn_about_models() -> None:
     assert (one.model_a[0], one.share_a.tolist()) == ("big", [0.0])
     with pytest.raises(UnknownNameError, match="bigg"):
         for_training(votes, ModelPair("bigg", "small"), ForAnyPair())
+
+
+def test_a_pair_that_never_met_can_be_learned_by_way_of_others() -> None:
+    votes = Battles.from_columns(["x", "y"], ["other", "big"], ["small", "other"], [1.0, 1.0])
+    taught = for_training(votes, PAIR, ForAnyPair())
+    assert (len(taught), taught.pair) == (2, PAIR)
+    with pytest.raises(EmptyDataError, match="No battle is between 'big' and 'small'.*turnout data tiers"):
+        for_training(votes, PAIR, ByWord())
 
 
 def test_fingerprints_forget_case_and_white_space() -> None:

@@ -21,7 +21,7 @@ from turnout.data.split import fingerprints, same_text, seen_rows, split_rows
 from turnout.errors import EmptyDataError, InvalidValueError
 from turnout.evaluation.bootstrap import Interval, bootstrap
 from turnout.evaluation.metrics import apgr
-from turnout.routers.base import Router, check_trainable, describe_encoder, learns_many_models, settings_of
+from turnout.routers.base import Router, check_trainable, describe_encoder, settings_of
 from turnout.types import JSON, FloatArray, IntArray, ModelPair
 
 _LEAST_PROBABILITY = 1e-6  # a win rate of exactly 0 or 1 that is wrong costs much, not infinitely much
@@ -103,7 +103,7 @@ def train(
 
     Args:
         router: not fitted yet.
-        battles: their pair is settled (`for_training`).
+        battles: their pair is settled (`turnout.routers.base.for_training`).
         holdout: the share of distinct queries that the router does not learn from, in [0, 1), every source in
             proportion. With 0 nothing is measured.
         calibration_queries: queries to calibrate on, like those that will come; by default the held-out ones.
@@ -148,16 +148,6 @@ def train(
         calibration = Calibration.from_win_rates(rates, data=calibration_data)
     counted = {name: learned.source.count(name) for name in sorted(set(learned.source))}
     return TrainedRouter(router, len(learned), len(own), counted, held_out, calibration, facts or {})
-
-
-def for_training(battles: Battles, pair: ModelPair, router: Router) -> Battles:
-    """The battles that this router can learn this pair from: all of them if it learns about many models.
-
-    Raises:
-        UnknownNameError, EmptyDataError: see `Battles.for_pair`.
-    """
-    oriented = battles.for_pair(pair)  # an unknown model is an error for every router
-    return battles.with_pair(pair) if learns_many_models(router) else oriented
 
 
 def _measure(router: Router, kept_back: Battles, learned: Battles, pair: ModelPair, seed: int) -> HeldOut | None:

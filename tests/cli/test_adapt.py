@@ -62,6 +62,13 @@ def test_a_router_of_another_kind_is_refused_before_anything_is_written(run, out
     assert not (tmp_path / "new").exists()
 
 
+def test_a_seed_below_0_is_a_mistake(run, outcomes: Path, tmp_path: Path) -> None:
+    words = ["adapt", "default", "--outcomes", outcomes, "--pair", "big,small", "--out", tmp_path / "new"]
+    code, _, err = run(*words, "--seed", "-1")
+    assert code == 2
+    assert "Invalid value for '--seed'" in err
+
+
 def test_nothing_to_learn_from_is_a_mistake(run, tmp_path: Path) -> None:
     code, _, err = run("adapt", "default", "--out", tmp_path / "new")
     assert code == 2

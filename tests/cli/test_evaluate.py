@@ -130,7 +130,7 @@ def test_a_router_that_knows_another_pair_says_so(
     ("words", "problem"),
     [
         (["nearest", "--golden-labels", "120"], "from 1 to 119 of the 120 distinct queries, got 120"),
-        (["nearest", "--golden-labels", "10", "--seeds", "0"], "n_seeds must be at least 1, got 0"),
+        (["nearest", "--golden-labels", "10", "--seeds", "0"], "Invalid value for '--seeds'"),
         (["nearest", "--golden-labels", "10", "--set", "sharpnes=1"], "Did you mean 'sharpness'"),
         (["nearest", "--golden-labels", "10", "--set", "sharpness"], "A setting is written KEY=VALUE, got 'sharpness'"),
         (["nearest", "--golden-labels", "10", "--encoder", "hashin"], "Did you mean 'hashing'"),
@@ -141,7 +141,7 @@ def test_a_router_that_knows_another_pair_says_so(
         (["random", "--against", "random"], "--against names one of the routers that --compare compares"),
         (["random", "--against", "mf", "--compare"], "--against names one of the routers that --compare compares"),
         (["nearst"], "No router folder, shipped router or baseline named 'nearst'"),
-        (["random", "--replicates", "0"], "n_replicates must be at least 1, got 0"),
+        (["random", "--replicates", "0"], "Invalid value for '--replicates'"),
         (["random", "--plot", "curves.gif"], "must end in png, pdf, svg"),
         (["random", "--benchmark", "mmlu"], "got both"),
     ],
@@ -174,6 +174,46 @@ def test_what_to_measure_on_must_be_said(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert problem in refused(["random", *words], capsys)
+
+
+def test_battles_of_another_pair_are_answered_with_what_to_type(
+    outcomes: Path, nearest: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    queries = [f"another question {row}" for row in range(20)]
+    other = Battles.from_columns(queries, "large", "little", [1.0, 0.0] * 10)
+    ours = Battles.from_columns(["one more question"], "small", "big", [0.0])
+    words = [
+        "nearest",
+        "--outcomes",
+        str(outcomes),
+        "--pair",
+        "big,small",
+        "--battles",
+        str(tmp_path / "b.jsonl"),
+        *FEW,
+    ]
+    other.write_jsonl(tmp_path / "b.jsonl")
+    for more in ([], ["--golden-labels", "10"]):
+        error = refused([*words, *more], capsys)
+        assert "'nearest' can learn nothing about big and small" in error
+        assert "between large, little" in error
+        assert "--pair STRONG,WEAK" in error
+        assert "turnout data tiers" in error
+    Battles.concat([other, ours]).write_jsonl(tmp_path / "b.jsonl")
+    assert "20 battles left out, except for routers that learn about many models" in run(words, capsys)[1]
+    (tmp_path / "b.jsonl").write_text("")
+    assert "There is no battle to learn from: the data set is empty" in refused(words, capsys)
+
+
+@pytest.mark.parametrize(("option", "name"), [("--out", "results.json"), ("--plot", "curves.png")])
+def test_what_cannot_be_written_is_told_before_anything_is_measured(
+    option: str, name: str, outcomes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    place = outcomes if option == "--out" else outcomes / name
+    error = refused(["random", "--outcomes", str(outcomes), "--pair", "big,small", option, str(place)], capsys)
+    assert f"{name} cannot be written" in error
+    assert "measuring" not in error
 
 
 def test_a_swapped_pair_is_told_both_means(outcomes: Path, capsys: pytest.CaptureFixture[str]) -> None:

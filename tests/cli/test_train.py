@@ -107,10 +107,21 @@ def test_evaluation_on_nothing_but_training_queries(run, outcomes: Path, tmp_pat
         (["knn", "--outcomes", "FILE", *PAIR, "--holdout", "10"], "For 10 % write 0.1"),
         (["knn", "--benchmark", "mmlu"], "--data DIR"),
         (["knn", "--battles", "missing.jsonl", *PAIR], "missing.jsonl"),
+        (
+            ["knn", "--outcomes", "FILE", *PAIR, "--set", "k=some"],
+            "k of the router 'knn' must be a whole number or None",
+        ),
+        (["knn", "--outcomes", "FILE", *PAIR, "--set", "seed=-1"], "seed of the router 'knn' must be at least 0"),
+        (["knn", "--outcomes", "FILE", *PAIR, "--encoder-set", "max_tokens=all"], "must be a whole number, got all"),
+        (["knn", "--outcomes", "FILE", *PAIR, "--queries", "empty.txt"], "empty.txt: holds no query to calibrate on"),
     ],
 )
-def test_mistakes(run, outcomes: Path, tmp_path: Path, arguments: list[str], problem: str) -> None:
+def test_mistakes(
+    run, outcomes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], problem: str
+) -> None:
     named = [str(outcomes) if argument == "FILE" else argument for argument in arguments]
+    (tmp_path / "empty.txt").touch()
+    monkeypatch.chdir(tmp_path)
     code, _, err = run("train", *named, "--out", tmp_path / "router")
     assert code == 2
     assert problem in err

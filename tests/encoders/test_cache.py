@@ -100,8 +100,14 @@ def test_the_file_holds_no_text(tmp_path):
 def test_a_damaged_file_is_named(tmp_path):
     path = tmp_path / "vectors.sqlite3"
     path.write_bytes(b"this is no database" * 100)
-    with pytest.raises(ArtifactError, match=r"vectors\.sqlite3: not a cache of vectors"):
+    with pytest.raises(ArtifactError, match=r"vectors\.sqlite3: not a cache of vectors.*Name another file"):
         CachedEncoder(HashingEncoder(), path=path)
+    assert path.read_bytes() == b"this is no database" * 100
+
+
+def test_a_folder_is_no_place_for_vectors(tmp_path):
+    with pytest.raises(ArtifactError, match="vectors cannot be kept there.*Name another file"):
+        CachedEncoder(HashingEncoder(), path=tmp_path)
 
 
 def test_a_stored_vector_of_another_length_is_an_error(tmp_path):

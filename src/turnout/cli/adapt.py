@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from turnout.cli.settings import SEED
 from turnout.errors import InvalidValueError
 
 FILE = click.Path(path_type=Path)
@@ -21,7 +22,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--out", required=True, type=FILE, help="The router folder to write; one that is there is replaced.")
 @click.option("--holdout", default=0.1, show_default=True, help="The share of queries to measure and calibrate on.")
 @click.option("--queries", "queries_path", type=FILE, help="Calibrate on these queries instead of the held-out ones.")
-@click.option("--seed", default=0, show_default=True, help="Of the holdout.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the holdout.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def adapt(
     router_name: str,
@@ -39,11 +40,11 @@ def adapt(
     What ROUTER knows is kept only if your queries show that it helps, so this is as good as training from nothing.
     """
     from turnout.artifacts import check_replaceable
-    from turnout.cli.calibrate import queries_in
+    from turnout.cli.calibrate import calibration_queries
     from turnout.cli.train import read_training_data
-    from turnout.routers.base import Router
+    from turnout.routers.base import Router, for_training
     from turnout.routers.blend import Blend
-    from turnout.training import for_training, train
+    from turnout.training import train
 
     if not (outcomes_paths or battles_paths):
         raise InvalidValueError("There is nothing to learn from: give --outcomes or --battles.")
@@ -54,7 +55,7 @@ def adapt(
             f"'{router_name}' is a router of the kind '{start.name}', which cannot be adapted; those of the kind "
             f"'blend' can. Train one on your queries alone: turnout train {start.name}"
         )
-    queries = None if queries_path is None else list(queries_in(queries_path))
+    queries = None if queries_path is None else calibration_queries(queries_path)
     battles, known_pair, files = read_training_data(battles_paths, outcomes_paths, None, None, 0, pair_text, seed)
     router = Blend(start.encoder, seed=start.seed)
     trained = train(

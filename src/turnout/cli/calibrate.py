@@ -80,8 +80,7 @@ def calibrate(
         check_replaceable(out)
     artifact = read_artifact(router_folder(router))
     queries, source = read_queries(queries_path, battles_path, ledger_place)
-    if not queries:
-        raise EmptyDataError("holds no query to calibrate on.", path=source)
+    _check_any(queries, source)
     loaded = restore(artifact)
     cut_off = ""
     if template:
@@ -141,6 +140,22 @@ def read_queries(queries: Path | None, battles: Path | None, ledger: str | None)
         return read_ledger(database), Path(database.name)
     assert queries is not None
     return list(queries_in(queries)), queries
+
+
+def calibration_queries(path: Path) -> list[str]:
+    """The queries of a file (`queries_in`), at least one.
+
+    Raises:
+        DataError: there is none, or a line cannot be used.
+    """
+    queries = list(queries_in(path))
+    _check_any(queries, path)
+    return queries
+
+
+def _check_any(queries: list[str], source: Path) -> None:
+    if not queries:
+        raise EmptyDataError("holds no query to calibrate on.", path=source)
 
 
 def queries_in(path: Path) -> Iterator[str]:

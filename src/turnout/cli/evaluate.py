@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from turnout.evaluation.runner import Evaluation
 
 FILE = click.Path(path_type=Path)
+COUNT = click.IntRange(min=1)
+RESULTS = "results.json"
 
 
 @click.command(epilog="Example: turnout evaluate my-router random --benchmark mmlu --data outcomes/ --plot curves.png")
@@ -42,7 +44,7 @@ FILE = click.Path(path_type=Path)
     metavar="[BENCHMARK=]N",
     help="Train on N random questions, test on the others; may be given again.",
 )
-@click.option("--seeds", type=int, default=5, show_default=True, help="How many times, with other questions.")
+@click.option("--seeds", type=COUNT, default=5, show_default=True, help="How many times, with other questions.")
 @click.option(
     "--development-seed", type=SEED, metavar="SEED", help="Test no seed on the questions that this one trains on."
 )
@@ -55,7 +57,13 @@ FILE = click.Path(path_type=Path)
 @click.option(
     "--decontaminate", "met_paths", type=FILE, multiple=True, help="Test no query that this training data has met."
 )
-@click.option("--replicates", type=int, default=1_000, show_default=True, help="Bootstrap draws for the intervals.")
+@click.option(
+    "--replicates",
+    type=COUNT,
+    default=1_000,
+    show_default=True,
+    help="Bootstrap draws for the intervals.",
+)
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--compare", is_flag=True, help="Print a leaderboard: paired differences, time to train and to decide.")
 @click.option("--against", metavar="ROUTER", help="Whom --compare compares all with; by default the best.")
@@ -90,6 +98,7 @@ def evaluate(
     A router is a folder, a shipped router's name, or a baseline (random, always-strong, always-weak, length); with
     --golden-labels or --battles also the name of a router that is then trained, as NAME or NAME@ENCODER.
     """
+    from turnout.atomic_write import check_writable_file
     from turnout.cli.training_plan import label_counts, unfitted_routers
     from turnout.data.battles import Battles
     from turnout.evaluation.candidates import Training, replay_candidates
@@ -106,6 +115,8 @@ def evaluate(
         raise InvalidValueError("--by-source cuts a file of --outcomes; each benchmark stands alone anyway.")
     if plot_path is not None:
         check_can_plot(plot_path)
+    if out_dir is not None:
+        check_writable_file(out_dir / RESULTS)
     tables = load_tables(benchmarks, data_dir, outcomes_path, None if pair_text is None else ModelPair.parse(pair_text))
     if by_source:
         tables = tables[0].by_source()
@@ -152,7 +163,7 @@ def evaluate(
     if board is not None:
         report["leaderboard"] = board.to_json()
     if out_dir is not None:
-        _write_json(out_dir / "results.json", report)
+        _write_json(out_dir / RESULTS, report)
     if plot_path is not None:
         plot_curves(evaluations, plot_path)
     if as_json:
@@ -215,6 +226,12 @@ def _warn(candidates: Candidates) -> None:
     if candidates.n_battles_left_out:
         click.echo(
             f"{candidates.n_battles_left_out:,} battles left out: {table.title} asks the same queries.", err=True
+        )
+    if candidates.n_of_other_pairs:
+        click.echo(
+            f"{candidates.n_of_other_pairs:,} battles left out, except for routers that learn about many models: they "
+            f"are not between {table.pair}.",
+            err=True,
         )
     for name, description in candidates.described.items():
         scored = description.get("scored_pair", str(table.pair))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from turnout import registry
-from turnout.cli.calibrate import queries_in
+from turnout.cli.calibrate import calibration_queries
 from turnout.cli.settings import SEED, parse_settings, set_option
 from turnout.errors import InvalidValueError, UnknownNameError
 from turnout.types import JSON, Encoder, ModelPair
@@ -75,14 +75,15 @@ def train(
     """
     from turnout.artifacts import check_replaceable
     from turnout.atomic_write import check_writable_folder
-    from turnout.training import for_training, takes_argument
+    from turnout.routers.base import for_training
+    from turnout.training import takes_argument
     from turnout.training import train as fit_and_measure
 
     if not (battles_paths or outcomes_paths or benchmark):
         raise InvalidValueError("There is nothing to learn from: give --battles, --outcomes or --benchmark.")
     check_replaceable(out)
     router = make_router(router_name, encoder_name, encoder_settings, preset, settings, seed)
-    queries = None if queries_path is None else list(queries_in(queries_path))
+    queries = None if queries_path is None else calibration_queries(queries_path)
     battles, pair, files = read_training_data(
         battles_paths, outcomes_paths, benchmark, data_dir, golden_labels, pair_text, seed
     )

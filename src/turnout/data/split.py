@@ -65,9 +65,12 @@ def sample_rows(queries: Sequence[str], n_distinct: int, *, seed: int = 0) -> tu
         InvalidValueError: there are fewer distinct texts, or none would be left.
     """
     texts = sorted({same_text(query) for query in queries})
+    if len(texts) < 2:
+        raise InvalidValueError(f"{len(texts)} distinct queries are too few to learn from some and test on others.")
     if not 0 < n_distinct < len(texts):
         raise InvalidValueError(
-            f"The sample must have from 1 to {len(texts) - 1} of the {len(texts)} distinct queries, got {n_distinct}."
+            f"A sample (golden labels) must have from 1 to {len(texts) - 1} of the {len(texts)} distinct queries, got "
+            f"{n_distinct}."
         )
     chosen = set(np.random.default_rng(seed).permutation(len(texts))[:n_distinct].tolist())
     sampled_texts = {texts[index] for index in chosen}

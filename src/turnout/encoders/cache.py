@@ -139,7 +139,10 @@ def _to_bytes(vector: VectorArray) -> bytes:
 
 def _open(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, check_same_thread=False, timeout=_BUSY_S)
+    try:
+        connection = sqlite3.connect(path, check_same_thread=False, timeout=_BUSY_S)
+    except sqlite3.OperationalError as error:
+        raise ArtifactError(f"{path}: vectors cannot be kept there ({error}). Name another file.") from error
     try:
         keep_write_ahead_log(connection, wait_s=_BUSY_S)
         with connection:
@@ -147,6 +150,7 @@ def _open(path: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         connection.close()
         raise ArtifactError(
-            f"{path}: not a cache of vectors ({error}). Delete the file; it will be filled again."
+            f"{path}: not a cache of vectors ({error}). Name another file; or, if it is one that was damaged, "
+            "delete it: it will be filled again."
         ) from error
     return connection

@@ -148,7 +148,7 @@ class OpenAIEncoder:
         if not key:
             raise ConfigError(
                 f"The environment variable {variable} is not set; it holds the key of the embeddings server. "
-                "For a server that needs none: api_key_env=None."
+                "For a server that needs none, set api_key_env to None."
             )
         return key
 

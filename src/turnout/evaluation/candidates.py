@@ -15,18 +15,19 @@ from turnout import registry
 from turnout.artifacts import ROUTER_FILE
 from turnout.data.battles import Battles
 from turnout.data.split import seen_rows
-from turnout.errors import EmptyDataError, InvalidValueError, UnknownNameError
+from turnout.errors import DataError, EmptyDataError, InvalidValueError, UnknownNameError
 from turnout.evaluation.footprint import Footprint, measure_footprint
 from turnout.evaluation.golden import GoldenSplit, golden_replays, golden_splits, named_for, without_test_queries
 from turnout.evaluation.pair_table import PairTable
 from turnout.evaluation.replay import Replay
-from turnout.routers.base import Router, predict_for_pair, router_folder, shipped_routers
+from turnout.routers.base import Router, learns_many_models, predict_for_pair, router_folder, shipped_routers
 from turnout.types import JSON, Encoder, ModelPair
 
 BASELINES = ("random", "always-strong", "always-weak", "length")
 """Routers that learn nothing from battles."""
 
 _KNOWN_BY_HEART = 0.99
+_SHOWN = 6  # models in an error
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ class Candidates:
     """Router → what it costs, if that was asked for."""
     n_battles_left_out: int = 0
     """Battles that were about the table's own queries."""
+    n_of_other_pairs: int = 0
+    """Battles between other models, from which routers that learn one pair did not learn."""
     sat_out: tuple[str, ...] = ()
     """Fitted routers that learned from all of the table's queries, or from all but one in a hundred."""
 
@@ -105,6 +108,7 @@ def replay_candidates(
         UnknownNameError: a name is none of these.
         InvalidValueError: a router has to be trained, but there is no `training`; or see `golden_splits`.
         EmptyDataError: the routers learned from every query of the table, or there is nothing to learn from.
+        DataError: the battles are about other models, so that a router can learn nothing of the pair from them.
     """
     to_train = {} if training is None else training.routers
     fitted = {name: fitted_router(name, table.pair) for name in names if name not in to_train}
@@ -123,8 +127,11 @@ def replay_candidates(
     splits = training.splits(table)
     extra = None if training.battles is None else named_for(table.pair, training.battles)
     kept = None if extra is None else without_test_queries(extra, table)
+    if to_train and extra is not None and not len(extra):
+        raise EmptyDataError("There is no battle to learn from: the data set is empty.")
     if to_train and training.n_labels is None and not kept:
         raise EmptyDataError(f"No battle is left to learn from: all are about the queries of {table.title}.")
+    taught = {} if kept is None else {name: _taught(kept, name, to_train[name], table.pair) for name in to_train}
     replays: dict[str, list[Replay]] = {}
     for name in names:
         if name in fitted:
@@ -135,7 +142,7 @@ def replay_candidates(
             tracked = track(splits, f"{name} on {table.title}")
             made: list[tuple[Router, float]] = []
             replays[name] = golden_replays(
-                make, table, tracked, extra=kept, watch=lambda *fit, made=made: made.append(fit)
+                make, table, tracked, extra=taught.get(name), watch=lambda *fit, made=made: made.append(fit)
             )
             if name in footprints:
                 train_s = float(np.mean([seconds for _, seconds in made]))
@@ -146,7 +153,22 @@ def replay_candidates(
                 "settings": dict(unfitted.settings),
             }
     left_out = 0 if extra is None or kept is None else len(extra) - len(kept)
-    return Candidates(table, replays, described, n_seen, costs, left_out, sat_out)
+    others = 0 if kept is None else max((len(kept) - len(part) for part in taught.values()), default=0)
+    return Candidates(table, replays, described, n_seen, costs, left_out, others, sat_out)
+
+
+def _taught(battles: Battles, name: str, unfitted: Unfitted, pair: ModelPair) -> Battles:
+    """The battles that this router can learn the pair from, told before any router is trained."""
+    if len(battles) and not {pair.strong, pair.weak} <= set(battles.models):
+        shown = ", ".join(battles.models[:_SHOWN]) + (" …" if len(battles.models) > _SHOWN else "")
+        raise DataError(
+            f"'{name}' can learn nothing about {pair.strong} and {pair.weak} from these battles, which are between "
+            f"{shown}. Measure the pair that they are about, with --pair STRONG,WEAK, or have them teach any pair by "
+            "lifting them to strong and weak tiers: turnout data tiers"
+        )
+    if not len(battles) or learns_many_models(registry.load("router", unfitted.name)):
+        return battles
+    return battles.for_pair(pair)
 
 
 def fitted_router(name_or_folder: str, pair: ModelPair) -> Router:

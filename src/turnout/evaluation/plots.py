@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from turnout.atomic_write import write_atomically
+from turnout.atomic_write import check_writable_file, write_atomically
 from turnout.errors import InvalidValueError, MissingExtraError
 from turnout.evaluation.runner import Evaluation
 
@@ -28,6 +28,7 @@ def plot_curves(evaluations: Sequence[Evaluation], path: str | Path) -> None:
     Raises:
         MissingExtraError: matplotlib is not installed.
         InvalidValueError: the file's name does not end in .png, .pdf or .svg.
+        NotWritableError: the file cannot be written.
     """
     path = Path(path)
     check_can_plot(path)
@@ -52,6 +53,7 @@ def check_can_plot(path: str | Path) -> None:
         raise InvalidValueError(f"A plot's name must end in {', '.join(FORMATS)}, got '{path.name}'.")
     if importlib.util.find_spec("matplotlib") is None:
         raise MissingExtraError("matplotlib", extra="plots", purpose="Plotting")
+    check_writable_file(path)
 
 
 def dress(axes: Any, title: str, *, grid: Literal["both", "x"] = "both") -> None:

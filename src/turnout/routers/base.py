@@ -291,6 +291,20 @@ def learns_many_models(router: Router) -> bool:
     return "pair" in inspect.signature(router.predict_win_rate).parameters
 
 
+def for_training(battles: Battles, pair: ModelPair, router: Router) -> Battles:
+    """The battles that this router can learn this pair from: all of them if it learns about many models.
+
+    Raises:
+        UnknownNameError, EmptyDataError: a model of the pair is in no battle; or the two never met, and the router
+            learns from nothing else (see `Battles.for_pair`).
+    """
+    if not learns_many_models(router):
+        return battles.for_pair(pair)
+    if len(battles):
+        check_known(pair, battles.models, "model in these battles")
+    return battles.with_pair(pair)
+
+
 def predict_for_pair(router: Router, queries: Sequence[str], pair: ModelPair) -> PairWinRates:
     """Win rates of the pair asked about if the router knows both models, else of its training pair; it says which."""
     if pair == router.pair_:

@@ -56,7 +56,9 @@ class BertOnnx(Router):
 
     def fit(self, battles: Battles) -> Self:
         """Refuse: train a `bert` router and export it."""
-        raise InvalidValueError("A 'bert-onnx' router cannot be trained. Fit a 'bert' router and call its to_onnx().")
+        raise InvalidValueError(
+            "A 'bert-onnx' router cannot be trained. Train a 'bert' router; in Python, its to_onnx() makes one."
+        )
 
     def predict_win_rate(self, queries: Sequence[str]) -> FloatArray:
         """As `Bert.predict_win_rate`, shape (n_queries,), in [0, 1]; NaN where the output is invalid."""

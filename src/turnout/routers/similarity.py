@@ -91,7 +91,7 @@ class SimilarityRanking(Router):
         if tier_of[models.index(pair.strong)] == tier_of[models.index(pair.weak)]:
             raise DataError(
                 f"'{pair.strong}' and '{pair.weak}' are in one of the {len(tiers)} tiers, so that every query's win "
-                "rate would be 0.5. Use more tiers, or none: n_tiers=null."
+                "rate would be 0.5. Use more tiers, or none: n_tiers=None."
             )
         texts = {text: row for row, text in enumerate(dict.fromkeys(battles.queries))}
         query = np.fromiter((texts[text] for text in battles.queries), dtype=np.int64, count=len(battles))
