@@ -60,13 +60,20 @@ def answers_by(make: MakeAnswer, *, after_s: float = 0.0) -> Any:
     return reply
 
 
-async def start(*arguments: object) -> asyncio.subprocess.Process:
-    """The command line in a process of its own."""
+async def start(*arguments: object, limit_file_bytes: int | None = None) -> asyncio.subprocess.Process:
+    """The command line in a process of its own, whose files may be limited in size as on a disk that fills up."""
+
+    def limit_files() -> None:
+        import resource  # not on Windows
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit_file_bytes, limit_file_bytes))
+
     return await asyncio.create_subprocess_exec(
         *TURNOUT,
         *(str(argument) for argument in arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        preexec_fn=None if limit_file_bytes is None else limit_files,
     )
 
 

@@ -116,6 +116,27 @@ async def test_an_interruption_says_that_all_is_kept(provider: Provider, command
     assert last["failed"] == "The run was interrupted."
 
 
+async def test_a_full_disk_ends_the_run_with_one_line_and_all_that_was_stored(
+    provider: Provider, command: list[object], tmp_path: Path
+) -> None:
+    pytest.importorskip("resource")
+    replies = tmp_path / "outcomes.replies.jsonl"
+    process = await start(*command, "--concurrency", 3, limit_file_bytes=1000)
+    _, err = await process.communicate()
+    assert process.returncode == 2
+    assert b"Traceback" not in err
+    assert err.decode().splitlines()[-1] == f"turnout: {replies} cannot be written: File too large."
+    assert replies.read_bytes().endswith(b"\n")
+    kept = read_rows(replies)
+    assert 1 <= len(kept) < 16
+    assert not (tmp_path / "outcomes.jsonl").exists()
+
+    process = await start(*command, "--json")
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    assert json.loads(out)["calls"]["stored_before"] == len(kept)
+
+
 async def test_a_dry_run_asks_nothing_and_names_the_worst_case(
     provider: Provider, command: list[object], tmp_path: Path, run: Run
 ) -> None:

@@ -1,11 +1,13 @@
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from turnout.data.questions import Answer, Question
 from turnout.data.replies import CallName, Replies, Reply, with_answers
-from turnout.errors import DataError
+from turnout.errors import DataError, NotWritableError
 
 NAME = CallName("q1", "big")
 REPLY = Reply("Paris.\n“Oui”", "stop", 7, 3, 0.25)
@@ -67,6 +69,34 @@ def test_zeros_that_a_power_cut_left_are_dropped(path: Path) -> None:
     assert path.read_bytes() == whole
 
 
+@contextmanager
+def room_for(n_bytes: int) -> Iterator[None]:
+    """No file of this process may grow larger."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_line_for_which_there_is_no_room_leaves_no_half_of_it(path: Path) -> None:
+    with Replies(path) as replies:
+        replies.add(NAME, "r1", REPLY)
+        whole = path.read_bytes()
+        with (
+            room_for(len(whole) + 40),
+            pytest.raises(NotWritableError, match=r"replies\.jsonl cannot be written: File too"),
+        ):
+            replies.add(CallName("q2", "big"), "r2", REPLY)
+        assert (path.read_bytes(), replies.charged_usd) == (whole, 0.25)
+        assert replies.get(CallName("q2", "big")) is None
+        replies.add(CallName("q2", "big"), "r2", REPLY)
+    with Replies(path) as replies:
+        assert (len(replies), replies.dropped_bytes) == (2, 0)
+
+
 @pytest.mark.parametrize(
     "content", ["Dear diary", '{"query": "q", "key": 1}', '{"query": "q"}\n', "[1]\n", '{"id": "a"}\n{"id": "b"\n']
 )
@@ -103,6 +133,21 @@ def test_stored_answers_join_their_questions(path: Path) -> None:
     first, second = with_answers([Question("q1", "?", answers={"small": Answer("x")}), Question("q2", "?")], path)
     assert first.answers == {"small": Answer("x"), "big": Answer(REPLY.text, 0.25, 7, 3)}
     assert second.answers == {}
+
+
+def test_answers_are_read_from_a_file_whose_run_was_killed(path: Path) -> None:
+    with Replies(path) as replies:
+        replies.add(NAME, "r1", REPLY)
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:-20])
+    (question,) = with_answers([Question("q1", "?")], path)
+    assert question.answers == {"big": Answer(REPLY.text, 0.25, 7, 3)}
+    path.write_bytes(whole[:-1])
+    (question,) = with_answers([Question("q1", "?")], path)
+    assert set(question.answers) == {"big"}
+    path.write_text("Dear diary")
+    with pytest.raises(DataError, match=r"replies\.jsonl, line 1: not a replies file"):
+        list(with_answers([], path))
 
 
 def test_a_line_holds_what_a_person_wants_to_read(path: Path) -> None:

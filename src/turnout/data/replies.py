@@ -16,9 +16,9 @@ from typing import Any, Self
 
 import orjson
 
-from turnout.data.jsonl import parse_object, read_jsonl
+from turnout.data.jsonl import damage_named, open_bytes, parse_object
 from turnout.data.questions import Answer, Question
-from turnout.errors import DataError
+from turnout.errors import DataError, NotWritableError
 from turnout.file_lock import lock_file
 from turnout.types import JSON
 
@@ -138,6 +138,9 @@ class Replies:
             request: what identifies its words and settings.
             reply: what came.
             charged_usd: what the budget counts, if that is not the cost.
+
+        Raises:
+            NotWritableError: the disk is full, say; the file holds what it held before.
         """
         row: dict[str, JSON] = {**_name_row(name), "request": request, "reply": reply.text}
         for key in ("finish_reason", "input_tokens", "output_tokens", "cost_usd"):
@@ -145,8 +148,8 @@ class Replies:
                 row[key] = value
         if charged_usd is not None and charged_usd != reply.cost_usd:
             row["charged_usd"] = charged_usd
-        self.charged_usd += _charged(row)
         self._places[name] = (*self._append(row), request)
+        self.charged_usd += _charged(row)
 
     def add_failure(self, name: CallName, request: str, problem: str, charged_usd: float) -> None:
         """Note a call that brought no reply but may have cost something."""
@@ -155,10 +158,13 @@ class Replies:
 
     def _append(self, row: dict[str, JSON]) -> tuple[int, int]:
         line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
-        offset = self._file.seek(0, os.SEEK_END)
-        rest = line
-        while rest:
-            rest = rest[self._file.write(rest) :]
+        offset, rest = self._file.seek(0, os.SEEK_END), line
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self._file.truncate(offset)  # half a line would run into the next one
+            raise NotWritableError(self.path, error.strerror or str(error)) from error
         self._unsynced += 1
         # The system keeps what is written even if this process is killed; syncing is for when the machine goes down.
         if self._unsynced >= _SYNC_LINES or time.monotonic() - self._synced_at > _SYNC_S:
@@ -188,9 +194,7 @@ class Replies:
             self._file.write(b"\n")
 
     def _drop(self, offset: int, line: bytes, number: int) -> None:
-        begins = _LINE_BEGINS.startswith(line[: len(_LINE_BEGINS)])
-        if not begins and line.strip(b"\0"):
-            raise DataError("not a replies file: give --replies another name.", path=self.path, line=number)
+        _check_cut_off(line, self.path, number)
         self.dropped_bytes = len(line)
         self._file.truncate(offset)
 
@@ -198,16 +202,33 @@ class Replies:
 def with_answers(questions: Iterable[Question], path: str | Path) -> Iterator[Question]:
     """The questions with the answers that a replies file holds for them, besides those they have.
 
+    A last line that was cut off, or is being written, is left out.
+
     Raises:
         DataError: a line is no reply; names the file and the line.
     """
     answers: dict[str, dict[str, Answer]] = {}
-    for line, row in read_jsonl(path):
+    for line, row in _finished_rows(path):
         name = _call_name(row, path, line)
         if name.part == ANSWER and "reply" in row:
             answers.setdefault(name.id, {})[name.model] = _reply(row).as_answer()
     for question in questions:
         yield replace(question, answers={**question.answers, **answers.get(question.id, {})})
+
+
+def _finished_rows(path: str | Path) -> Iterator[tuple[int, dict[str, JSON]]]:
+    with damage_named(path), open_bytes(path) as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n") and not _is_json(line):
+                return _check_cut_off(line, path, number)
+            if not line.isspace():
+                yield number, parse_object(line, path=path, line=number)
+
+
+def _check_cut_off(line: bytes, path: str | Path, number: int) -> None:
+    """Raise DataError if a last line that is no JSON cannot be the beginning of a reply, or what a power cut left."""
+    if not _LINE_BEGINS.startswith(line[: len(_LINE_BEGINS)]) and line.strip(b"\0"):
+        raise DataError("not a replies file: name another one.", path=path, line=number)
 
 
 def _is_json(line: bytes) -> bool:
