@@ -125,7 +125,12 @@ async def test_faults_are_survived(provider: Provider, command: list[object], tm
     assert Battles.read_jsonl(tmp_path / "battles.jsonl").share_a.tolist() == SHARES
     # What may have been billed is in the file: the hang, the rubbish and the cut.
     failed = [row for row in read_rows(tmp_path / "battles.replies.jsonl") if "failed" in row]
-    assert len(failed) == 3
+    for problem in (
+        "first_byte_s",
+        "is not JSON",
+        "broke the connection",
+    ):  # on a busy machine others may be too slow as well
+        assert any(problem in row["failed"] for row in failed), failed
     assert all(row["charged_usd"] > 0.037 for row in failed)
 
 
