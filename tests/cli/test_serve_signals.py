@@ -13,10 +13,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from processes import TURNOUT
@@ -135,6 +135,41 @@ def test_sighup_takes_up_what_is_right_and_refuses_what_is_wrong(tmp_path: Path,
         served.wait_for(r"base_url must be text.*The old configuration stays\.")
         assert served.ask("new") == 200
         assert "Traceback" not in served.said
+
+
+def test_a_sighup_while_it_starts_is_taken_up_once_it_can_be(tmp_path: Path, provider: str) -> None:
+    path = config(tmp_path, provider, "small")
+    old = path.read_bytes()
+    new = config(tmp_path, provider, "small", "new").read_bytes()
+    path.unlink()
+    os.mkfifo(path)
+    command = [*TURNOUT, "serve", "--config", str(path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            with whoever_reads(path) as pipe:
+                process.send_signal(signal.SIGHUP)
+                pipe.write(old)
+            served = Served(process)
+            with whoever_reads(path) as pipe:
+                pipe.write(new)
+            served.wait_for("the configuration was read anew: small, new")
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+@contextmanager
+def whoever_reads(pipe: Path) -> Iterator[IO[bytes]]:
+    """What is written to the named pipe's reader, once there is one."""
+    for _ in range(600):
+        with suppress(OSError):
+            descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+            break
+        time.sleep(0.05)
+    else:
+        raise AssertionError("no one reads it")
+    with open(descriptor, "wb") as file:
+        yield file
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

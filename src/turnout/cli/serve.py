@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from turnout.config import Config
+    from turnout.gateway.hangups import Hangups
 
 
 @click.command(epilog="Example: turnout serve --config turnout.toml")
@@ -47,9 +49,12 @@ def serve(
 
     SIGTERM stops it once the requests under way have ended; SIGHUP reads the configuration anew.
     """
+    from turnout.gateway.hangups import Hangups
+
+    hangups = Hangups()  # before all that takes its time
     from dataclasses import replace
 
-    from turnout.config import Config, host_and_port, load_config
+    from turnout.config import host_and_port, load_config
     from turnout.errors import ConfigError
     from turnout.gateway.app import build_app
     from turnout.gateway.observing.request_log import start_logging
@@ -70,14 +75,12 @@ def serve(
             raise ConfigError("[observe]: metrics_listen must have another port than [server].")
         return replace(config, server=server, observe=observe)
 
-    if sys.platform != "win32":
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read anew
     start_logging(logging.WARNING if quiet else logging.INFO, as_json=log_json)
     config = read_config()
     if worker is not None:
         lifeline, *files = map(int, worker.split(","))
         sockets = [socket.socket(fileno=file) for file in files]
-        run(build_app(config), *sockets, read_config=read_config, lifeline=lifeline)
+        run(build_app(config), *sockets, read_config=read_config, hangups=hangups, lifeline=lifeline)
         return
     app = build_app(config)
     if check:
@@ -89,10 +92,10 @@ def serve(
         sockets.append(listen(*config.observe.metrics_listen, table="[observe]"))
         click.echo(f"Metrics are at {_address(sockets[1])}/metrics", err=True)
     if config.server.workers == 1:
-        run(app, *sockets, read_config=read_config)
+        run(app, *sockets, read_config=read_config, hangups=hangups)
         return
     app.routes.close()
-    sys.exit(_supervise(sockets, config.server.workers, read_config))
+    sys.exit(_supervise(sockets, config, read_config, hangups))
 
 
 def _address(opened: socket.socket) -> str:
@@ -100,15 +103,14 @@ def _address(opened: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _supervise(opened: Sequence[socket.socket], workers: int, check: Callable[[], object]) -> int:
+def _supervise(
+    opened: Sequence[socket.socket], config: Config, read_config: Callable[[], Config], hangups: Hangups
+) -> int:
     from turnout.errors import ConfigError
 
     if sys.platform == "win32":
         raise ConfigError("[server]: several workers need a system with signals such as SIGHUP; set workers = 1.")
-    from turnout.gateway.observing.metrics_of_workers import FOLDER_VARIABLE
     from turnout.gateway.workers import Supervisor
 
     command = [sys.executable, "-c", "from turnout.cli import main; main()", *sys.argv[1:], "--worker"]
-    with tempfile.TemporaryDirectory(prefix="turnout-workers-") as folder:
-        os.environ[FOLDER_VARIABLE] = folder  # the workers inherit it
-        return asyncio.run(Supervisor(command, workers, opened, check=check).run())
+    return asyncio.run(Supervisor(command, config, opened, read_config=read_config, hangups=hangups).run())

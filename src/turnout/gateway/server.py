@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from turnout.config import Config
 from turnout.errors import ConfigError, TurnoutError
 from turnout.gateway.app import Gateway
+from turnout.gateway.hangups import Hangups
 
 DRAIN_S = 30
 """How long requests under way may take to end once the server is told to stop."""
@@ -226,6 +226,7 @@ def run(
     for_metrics: socket.socket | None = None,
     *,
     read_config: Callable[[], Config] | None = None,
+    hangups: Hangups | None = None,
     lifeline: int | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then let the requests under way end and write the ledger.
@@ -235,6 +236,7 @@ def run(
         opened: where it listens.
         for_metrics: where it listens for those who ask for metrics, and no others.
         read_config: gives the configuration that SIGHUP takes up.
+        hangups: what noted SIGHUP since before the configuration of the app was read.
         lifeline: a pipe whose end means the same as SIGTERM.
 
     Raises:
@@ -247,28 +249,32 @@ def run(
             sockets.append(stack.enter_context(for_metrics))
             app.metrics_port = for_metrics.getsockname()[1]
         if sys.platform == "win32":
-            asyncio.run(_serve(app, sockets, read_config, lifeline))
+            asyncio.run(_serve(app, sockets, read_config, hangups, lifeline))
             return
         import uvloop
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(app, sockets, read_config, lifeline))
+            runner.run(_serve(app, sockets, read_config, hangups, lifeline))
 
 
 async def _serve(
-    app: Gateway, sockets: list[socket.socket], read_config: Callable[[], Config] | None, lifeline: int | None
+    app: Gateway,
+    sockets: list[socket.socket],
+    read_config: Callable[[], Config] | None,
+    hangups: Hangups | None,
+    lifeline: int | None,
 ) -> None:
     server = _Server(app)
     loop = asyncio.get_running_loop()
     reloads: set[asyncio.Task[None]] = set()
-    if read_config is not None and sys.platform != "win32":
+    if read_config is not None:
 
         def reload() -> None:
             task = loop.create_task(_reload(app, read_config))
             reloads.add(task)
             task.add_done_callback(reloads.discard)
 
-        loop.add_signal_handler(signal.SIGHUP, reload)
+        (hangups or Hangups()).hand_over(loop, reload)
     if lifeline is not None:
 
         def cut() -> None:
