@@ -283,8 +283,9 @@ class Gateway:
 
     def abandon(self) -> None:
         """The process that started the workers is gone: remove what it would have removed."""
-        if self._sharing is not None and self._of_workers is not None:
+        if self._sharing is not None:
             self._sharing.cancel()
+        if self._of_workers is not None:
             self._of_workers.remove()
             self._of_workers = None
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from running_gateway import Start
 from scripted_provider import Provider
 
+from turnout.config import parse_config
+from turnout.gateway.app import build_app
 from turnout.gateway.metrics import Reading, Registry, only
 from turnout.gateway.observing.metrics_of_workers import FOLDER_VARIABLE, MetricsOfWorkers, add_up
 
@@ -86,3 +89,46 @@ async def test_a_shared_folder_that_is_gone_keeps_nothing_from_the_ledger(
     await gateway.app.shutdown()
     assert gateway.app.ledger is not None
     assert gateway.app.ledger.written == 1
+
+
+async def test_a_worker_whose_starter_is_gone_before_it_has_started_leaves_no_folder(
+    provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "workers"
+    folder.mkdir()
+    monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
+    app = build_app(parse_config({"models": {"small": {"base_url": provider.base_url}}}, folder=tmp_path))
+    app.abandon()
+    assert not folder.exists()
+    await app.startup()
+    await app.shutdown()
+    assert not folder.exists()
+
+
+def test_the_folder_is_removed_behind_a_write_that_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "workers"
+    folder.mkdir()
+    part = worker(folder, 1, requests=1, waiting=0)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def write_slowly(path: Path, content: bytes) -> int:
+        begun.set()
+        assert go_on.wait(30)
+        folder.mkdir(exist_ok=True)  # as if it had begun before the folder was removed
+        with path.open("wb") as file:
+            return file.write(content)
+
+    monkeypatch.setattr(Path, "write_bytes", write_slowly)
+    writing = threading.Thread(target=part.write, args=({},))
+    removing = threading.Thread(target=part.remove)
+    writing.start()
+    assert begun.wait(30)
+    removing.start()
+    removing.join(0.1)
+    go_on.set()
+    writing.join()
+    removing.join()
+    part.write({})
+    assert not folder.exists()

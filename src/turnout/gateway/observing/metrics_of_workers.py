@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -36,6 +37,8 @@ class MetricsOfWorkers:
         self._registry = registry
         self._folder = folder
         self._file = folder / f"{os.getpid()}.json"
+        self._writing = threading.Lock()
+        self._removed = False
 
     async def keep_writing(self) -> None:
         """Write what this worker knows, again and again."""
@@ -53,12 +56,17 @@ class MetricsOfWorkers:
     def write(self, readings: Mapping[str, Reading]) -> None:
         """Replace this worker's file. It need not outlive a crash of the machine, so it is not forced to the disk."""
         fresh = self._file.with_suffix(".new")
-        fresh.write_bytes(orjson.dumps(readings))
-        fresh.replace(self._file)
+        with self._writing:
+            if self._removed:
+                return
+            fresh.write_bytes(orjson.dumps(readings))
+            fresh.replace(self._file)
 
     def remove(self) -> None:
         """Remove the folder, as far as no other worker is just writing there; the last one leaves nothing."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        with self._writing:  # a thread may be at it
+            self._removed = True
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def read(self, own: dict[str, Reading]) -> dict[str, Reading]:
         """What this worker knows together with what the others wrote last."""
