@@ -10,71 +10,41 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import orjson
-
-from turnout._version import __version__
 from turnout.chat_client import ConnectionPool
 from turnout.config import Config, ServerConfig
-from turnout.gateway.asgi import (
-    JSON_TYPE,
-    ClientLeft,
-    Handler,
-    Receive,
-    Scope,
-    Send,
-    send_whole,
-)
+from turnout.gateway.asgi import Receive, Scope, Send
 from turnout.gateway.browsers import BrowserGuard
 from turnout.gateway.choosing.chooser import Chooser
 from turnout.gateway.choosing.routes import Routes, load_routes
 from turnout.gateway.choosing.sessions import Sessions
 from turnout.gateway.choosing.stored_responses import StoredResponses
 from turnout.gateway.counters import Counters
+from turnout.gateway.dispatch import Dispatcher
 from turnout.gateway.endpoints.feedback import FeedbackEndpoint
+from turnout.gateway.endpoints.health import Health
 from turnout.gateway.endpoints.metrics import MetricsEndpoint
-from turnout.gateway.endpoints.models import MODELS_PATH, ModelList, speaks_anthropic
-from turnout.gateway.endpoints.openapi import DESCRIPTION
-from turnout.gateway.errors import RequestError, internal_error
+from turnout.gateway.endpoints.models import MODELS_PATH, ModelList
+from turnout.gateway.endpoints.openapi import describe
 from turnout.gateway.generation import Generation, needing_restart, reloadable
 from turnout.gateway.ledger.calls import LedgerCalls
 from turnout.gateway.ledger.place import open_database
 from turnout.gateway.ledger.writing import Ledger
-from turnout.gateway.metrics import Registry
-from turnout.gateway.observing.metrics_of_workers import FOLDER_VARIABLE, MetricsOfWorkers
-from turnout.gateway.observing.request_log import RequestLog
-from turnout.gateway.observing.request_metrics import RequestMetrics, watch_gateway
-from turnout.gateway.observing.tracing import Tracing
+from turnout.gateway.observing.metrics_of_workers import FOLDER_VARIABLE
+from turnout.gateway.observing.observers import Observers
+from turnout.gateway.observing.request_metrics import watch_gateway
 from turnout.gateway.observing.upstream_metrics import watch_upstreams
-from turnout.gateway.protocols.anthropic_messages import ANTHROPIC_MESSAGES, ANTHROPIC_TOKEN_COUNT
 from turnout.gateway.protocols.base import ClientProtocol
 from turnout.gateway.protocols.decision_only import DECISION_ONLY
-from turnout.gateway.protocols.error_shapes import anthropic_body, openai_body
-from turnout.gateway.protocols.openai_chat import OPENAI_CHAT
-from turnout.gateway.protocols.openai_embeddings import OPENAI_EMBEDDINGS
-from turnout.gateway.protocols.openai_responses import OPENAI_RESPONSES
+from turnout.gateway.protocols.spoken import PROTOCOLS
 from turnout.gateway.steps.access import Access, OpenAccess
-from turnout.gateway.steps.calling import PersistentUpstream, Upstream
+from turnout.gateway.steps.calling import PersistentUpstream
 from turnout.gateway.steps.keyed_access import KeyedAccess
 from turnout.gateway.steps.pipeline import Pipeline
 from turnout.gateway.steps.recording import LedgerRecorder, Recorder, ResponseRecorder, SessionRecorder, SideCounter
 from turnout.routers.base import Router
-
-PROTOCOLS: tuple[ClientProtocol, ...] = (
-    OPENAI_CHAT,
-    OPENAI_RESPONSES,
-    OPENAI_EMBEDDINGS,
-    ANTHROPIC_MESSAGES,
-    ANTHROPIC_TOKEN_COUNT,
-)
-"""What clients may speak, each at its own path."""
-
-_PROTOCOL_OF = {protocol.path: protocol for protocol in PROTOCOLS}
 
 _logger = logging.getLogger(__name__)
 
@@ -123,8 +93,11 @@ class Gateway:
         metrics_token: str | None = None,
     ) -> None:
         """Use `build_app`. `load` is `load_routes` for another configuration."""
+        self._pool = pool
         self._load = load
         self._reloading = asyncio.Lock()
+        self._starting: asyncio.Lock | None = None
+        self._started = False
         self.draining = False
         """Whether the gateway is about to stop; it still answers, but is no longer ready."""
         self.ledger = ledger
@@ -134,69 +107,63 @@ class Gateway:
         if ledger is not None:
             self._calls = LedgerCalls(ledger.database)
             self.access = KeyedAccess(self._calls, require_keys=config.server.require_keys)
-        self._pool = pool
-        self._models = ModelList(lambda: self.routes, self.access)
-        self._starting: asyncio.Lock | None = None
-        self._started = False
-        self._under_way = 0
-        self.metrics = Registry()
-        self._of_workers: MetricsOfWorkers | None = None
-        self._sharing: asyncio.Task[None] | None = None
-        if folder := os.environ.get(FOLDER_VARIABLE):
-            self._of_workers = MetricsOfWorkers(self.metrics, Path(folder))
-        watch_gateway(self.metrics, self.counters, ledger, lambda: self._under_way)
-        watch_upstreams(self.metrics, lambda: self.routes)
         memory = LedgerCalls(ledger.database) if ledger else None
         self.sessions = Sessions(memory, shared=config.is_shared)
         self.stored_responses = StoredResponses(memory, shared=config.is_shared)
-        recorders: list[Recorder] = [
+        folder = os.environ.get(FOLDER_VARIABLE)
+        self._observers = Observers(
+            config.observe, names=lambda: self.routes.known, workers_folder=Path(folder) if folder else None
+        )
+        self.metrics = self._observers.metrics
+        self._recorders: list[Recorder] = [
             SideCounter(self.counters),
-            RequestLog(),
             SessionRecorder(self.sessions),
             ResponseRecorder(self.stored_responses),
+            *((LedgerRecorder(ledger),) if ledger else ()),
+            *self._observers.recorders,
         ]
-        if ledger is not None:
-            recorders.append(LedgerRecorder(ledger))
-        if config.observe.metrics:
-            recorders.append(RequestMetrics(self.metrics, lambda: self.routes.known))
-        self._tracing = Tracing() if config.observe.traces else None
-        if self._tracing is not None:
-            recorders.append(self._tracing)
-        self._recorders = recorders
         self._generation = self._generation_of(config, routes)
-        self._handlers: dict[str, tuple[str, Handler]] = {
-            **{
-                protocol.path: ("POST", partial(self._serve_model, protocol))
-                for protocol in (*PROTOCOLS, DECISION_ONLY)
-            },
-            MODELS_PATH: ("GET", self._models.show_all),
-            "/openapi.json": ("GET", self._describe),
-            "/healthz": ("GET", self._health),
-            "/readyz": ("GET", self._readiness),
-        }
-        self.metrics_port: int | None = None
-        """The port at which the gateway tells of itself and does nothing else, once it listens at one."""
-        self._at_metrics_port = {path: self._handlers[path] for path in ("/healthz", "/readyz")}
+        self._dispatcher = self._dispatcher_of(config, metrics_token)
+        watch_gateway(self.metrics, self.counters, ledger, lambda: self._dispatcher.under_way)
+        watch_upstreams(self.metrics, lambda: self.routes)
+
+    def _dispatcher_of(self, config: Config, metrics_token: str | None) -> Dispatcher:
         metrics_host, _ = config.observe.metrics_listen or (None, 0)
-        self._metrics_guard = BrowserGuard(ServerConfig(host=metrics_host or config.server.host))
-        if config.observe.metrics:
-            endpoint = MetricsEndpoint(self.metrics, self._of_workers, token=metrics_token, is_open=self._is_open)
-            handlers = self._handlers if metrics_host is None else self._at_metrics_port
-            handlers["/metrics"] = ("GET", endpoint)
+        metrics_guard = BrowserGuard(ServerConfig(host=metrics_host or config.server.host))
+        dispatcher = Dispatcher(lambda: self._generation.guard, metrics_guard, self.access)
+        paths = dispatcher.paths
+        for protocol in (*PROTOCOLS, DECISION_ONLY):
+            paths.add("POST", protocol.path, partial(self._serve_model, protocol))
+        models = ModelList(lambda: self.routes, self.access)
+        paths.add("GET", MODELS_PATH, models.show_all)
+        paths.add("GET", f"{MODELS_PATH}/", models.show_one)
+        paths.add("GET", "/openapi.json", describe)
         if self._calls is not None:
             feedback = FeedbackEndpoint(self.access, self._calls, lambda: self.routes.models.keys())
-            self._handlers["/v1/feedback"] = ("POST", feedback)
-
-    def _came_to_metrics_port(self, scope: Scope) -> bool:
-        return self.metrics_port is not None and (scope.get("server") or (None, None))[1] == self.metrics_port
-
-    def _is_open(self, scope: Scope) -> bool:
-        """Whether metrics may be shown without a token."""
-        return self._came_to_metrics_port(scope) or self._generation.guard.is_asked_on_this_machine(scope)
+            paths.add("POST", "/v1/feedback", feedback)
+        health = Health(self.counters, self.ledger, is_draining=lambda: self.draining)
+        for table in (paths, dispatcher.at_metrics_port):
+            table.add("GET", "/healthz", health.show)
+            table.add("GET", "/readyz", health.show_readiness)
+        if config.observe.metrics:
+            metrics = MetricsEndpoint(
+                self.metrics, self._observers.of_workers, token=metrics_token, is_open=dispatcher.is_operators
+            )
+            (paths if metrics_host is None else dispatcher.at_metrics_port).add("GET", "/metrics", metrics)
+        return dispatcher
 
     def paths(self) -> set[str]:
         """Where clients may ask, but for single models."""
-        return set(self._handlers)
+        return self._dispatcher.paths.written_out()
+
+    @property
+    def metrics_port(self) -> int | None:
+        """The port at which the gateway tells of itself and does nothing else, once it listens at one."""
+        return self._dispatcher.metrics_port
+
+    @metrics_port.setter
+    def metrics_port(self, port: int) -> None:
+        self._dispatcher.metrics_port = port
 
     @property
     def config(self) -> Config:
@@ -209,14 +176,11 @@ class Gateway:
         return self._generation.routes
 
     def _generation_of(self, config: Config, routes: Routes) -> Generation:
-        upstream: Upstream = PersistentUpstream(routes.models, config.upstream.retries, self.counters)
-        if self._tracing is not None:
-            upstream = self._tracing.wrap(upstream)
         pipeline = Pipeline(
             routes,
             access=self.access,
             chooser=Chooser(self.counters, self.sessions, self.stored_responses, routes.models),
-            upstream=upstream,
+            upstream=self._observers.wrap(PersistentUpstream(routes.models, config.upstream.retries, self.counters)),
             recorders=self._recorders,
             counters=self.counters,
             max_body_bytes=config.server.max_body_bytes,
@@ -251,7 +215,7 @@ class Gateway:
         elif scope["type"] == "http":
             if not self._started:
                 await self.startup()
-            await self._serve(scope, receive, send)
+            await self._dispatcher.serve(scope, receive, send)
         else:
             raise ValueError(f"The gateway serves HTTP, not {scope['type']}.")
 
@@ -265,8 +229,7 @@ class Gateway:
             if self.ledger is not None:
                 await asyncio.to_thread(self.ledger.start)
             await self.access.start()
-            if self._of_workers is not None:
-                self._sharing = asyncio.create_task(self._of_workers.keep_writing())
+            self._observers.start()
             self._warn_if_open()
             self._started = True
 
@@ -283,20 +246,11 @@ class Gateway:
 
     def abandon(self) -> None:
         """The process that started the workers is gone: remove what it would have removed."""
-        if self._sharing is not None:
-            self._sharing.cancel()
-        if self._of_workers is not None:
-            self._of_workers.remove()
-            self._of_workers = None
+        self._observers.abandon()
 
     async def shutdown(self) -> None:
         """Close all connections, stop the routers' threads, and write what the ledger still has to write."""
-        if self._sharing is not None and self._of_workers is not None:
-            self._sharing.cancel()
-            try:
-                await asyncio.to_thread(self._of_workers.write, self.metrics.read())
-            except OSError as error:  # the ledger is still to be written
-                _logger.error("the last metrics of this worker cannot be shared (%s)", error.strerror)
+        await self._observers.share_last()
         await self._pool.aclose()
         self.routes.close()
         await self.sessions.aclose()
@@ -307,8 +261,7 @@ class Gateway:
             await self._calls.aclose()
         if self.ledger is not None:
             await asyncio.to_thread(self.ledger.close)
-        if self._tracing is not None:
-            await asyncio.to_thread(self._tracing.close)
+        await self._observers.close()
         self._started = False
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
@@ -326,79 +279,6 @@ class Gateway:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path: str = scope["path"]
-        if root := scope.get("root_path", ""):
-            path = path.removeprefix(root)
-        method: str = scope["method"]
-        handlers, guard = self._handlers, self._generation.guard
-        if self._came_to_metrics_port(scope):
-            handlers, guard = self._at_metrics_port, self._metrics_guard
-        known = handlers.get(path)
-        if known is None and path.startswith(f"{MODELS_PATH}/") and handlers is self._handlers:
-            known = ("GET", self._models.show_one)
-        try:
-            guard.check_host(scope)
-            if known is None:
-                raise RequestError(404, f"There is no {path[:200]} here.", code="not_found")
-            allowed, handler = known
-            if method != allowed and not (method == "HEAD" and allowed == "GET"):
-                raise RequestError(
-                    405,
-                    f"{path[:200]} takes {allowed}, not {method[:20]}.",
-                    code="method_not_allowed",
-                    headers=((b"allow", allowed.encode()),),
-                )
-            if method == "POST" and not self.access.asks_for_keys:
-                guard.check_page(scope)
-            self._under_way += 1
-            try:
-                await handler(scope, receive, send)
-            finally:
-                self._under_way -= 1
-        except RequestError as error:
-            await send_whole(send, error.status, (JSON_TYPE, *error.headers), _error_body(error, path, scope))
-        except ClientLeft:
-            pass
-        except Exception:
-            _logger.exception("%s %r: the gateway failed", method, path[:200])
-            failure = internal_error()
-            body = _error_body(failure, path, scope)
-            with suppress(RuntimeError):  # what has begun cannot begin anew
-                await send_whole(send, failure.status, (JSON_TYPE,), body)
-
     async def _serve_model(self, protocol: ClientProtocol, scope: Scope, receive: Receive, send: Send) -> None:
         with self._generation.request() as pipeline:
             await pipeline.serve(protocol, scope, receive, send)
-
-    async def _describe(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await _send_json(send, DESCRIPTION)
-
-    async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
-        ledger = None
-        if self.ledger is not None:
-            ledger = {
-                "written": self.ledger.written,
-                "queued": self.ledger.queued,
-                "dropped": self.ledger.dropped,
-                "refused": self.ledger.refused,
-                "failing": self.ledger.failing,
-            }
-        answer = {"status": "ok", "version": __version__, "counters": asdict(self.counters), "ledger": ledger}
-        await _send_json(send, answer)
-
-    async def _readiness(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.draining:
-            raise RequestError(503, "The gateway is about to stop.", type="server_error", code="draining")
-        await _send_json(send, {"status": "ready"})
-
-
-def _error_body(error: RequestError, path: str, scope: Scope) -> bytes:
-    """An error in the form of the path's protocol, or, where several share the path, of the client's."""
-    if protocol := _PROTOCOL_OF.get(path):
-        return protocol.error_body(error)
-    return anthropic_body(error) if speaks_anthropic(scope) else openai_body(error)
-
-
-async def _send_json(send: Send, value: Any) -> None:
-    await send_whole(send, 200, (JSON_TYPE,), orjson.dumps(value))

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from types import TracebackType
 from typing import Any, Self
 
+import orjson
+
 from turnout.gateway.errors import RequestError, body_too_large
 
 Scope = MutableMapping[str, Any]
@@ -62,6 +64,11 @@ async def send_whole(send: Send, status: int, headers: Iterable[Header], body: b
     """A whole answer."""
     await _start(send, status, headers, body)
     await send({"type": "http.response.body", "body": body})
+
+
+async def send_json(send: Send, value: Any) -> None:
+    """A whole answer that is JSON, status 200."""
+    await send_whole(send, 200, (JSON_TYPE,), orjson.dumps(value))
 
 
 async def refuse_body(receive: Receive, send: Send, error: RequestError, body: bytes) -> None:

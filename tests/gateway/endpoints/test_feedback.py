@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running_gateway import RunningGateway, Start
+from running_gateway import RunningGateway, Start, running
 from scripted_provider import Provider
 
 from turnout.gateway.endpoints import feedback as feedback_module
@@ -87,10 +87,9 @@ async def test_a_model_asked_for_by_name_has_no_rival_to_be_preferred_to(provide
     assert (await say(gateway, decision_id=id, preferred="big"))[0] == 200
 
 
-async def test_without_a_ledger_there_is_no_feedback(provider: Provider, start: Start) -> None:
-    gateway = await start(ledger={"path": "ledger.sqlite3"})
-    del gateway.app._handlers["/v1/feedback"]  # what a gateway without a ledger looks like
-    assert (await say(gateway, decision_id="x", thumb="up"))[0] == 404
+async def test_without_a_ledger_there_is_no_feedback(provider: Provider, tmp_path: Path) -> None:
+    async with running({"models": {"big": {"base_url": provider.base_url}}}, tmp_path, {}) as gateway:
+        assert (await say(gateway, decision_id="x", thumb="up"))[0] == 404
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from turnout.config import ModelConfig
-from turnout.gateway.app import PROTOCOLS
 from turnout.gateway.choosing.needs import Needs
 from turnout.gateway.errors import RequestError
 from turnout.gateway.protocols.base import ClientProtocol
 from turnout.gateway.protocols.openai_chat import OPENAI_CHAT
+from turnout.gateway.protocols.spoken import PROTOCOLS
 from turnout.query import query_of
 
 PROVIDERS = [

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from turnout.config import ModelConfig
-from turnout.gateway.app import PROTOCOLS
 from turnout.gateway.errors import RequestError
 from turnout.gateway.protocols.base import ClientProtocol
+from turnout.gateway.protocols.spoken import PROTOCOLS
 from turnout.gateway.protocols.translating.chat_to_messages import request as chat_to_messages
 from turnout.gateway.protocols.translating.messages_to_chat import request as messages_to_chat
 from turnout.gateway.protocols.translating.responses_to_chat import request as responses_to_chat

@@ -7,10 +7,8 @@ import time
 from collections.abc import Callable, Collection
 from functools import partial
 
-import orjson
-
 from turnout.errors import LedgerError
-from turnout.gateway.asgi import JSON_TYPE, Receive, Scope, Send, read_body, refuse_body, send_whole
+from turnout.gateway.asgi import Receive, Scope, Send, read_body, refuse_body, send_json
 from turnout.gateway.errors import RequestError, unknown_model
 from turnout.gateway.ledger.calls import LedgerCalls
 from turnout.gateway.ledger.database import Connection
@@ -62,7 +60,7 @@ class FeedbackEndpoint:
             await self._keep(feedback, caller.id)
         finally:
             self._under_way -= 1
-        await send_whole(send, 200, (JSON_TYPE,), orjson.dumps({"decision_id": feedback.decision_id, "kept": True}))
+        await send_json(send, {"decision_id": feedback.decision_id, "kept": True})
 
     async def _keep(self, feedback: Feedback, key_id: str | None) -> None:
         deadline = time.monotonic() + _WRITTEN_WITHIN_S

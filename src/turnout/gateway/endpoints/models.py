@@ -7,9 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
-from turnout.gateway.asgi import JSON_TYPE, Receive, Scope, Send, header, send_whole
+from turnout.gateway.asgi import Receive, Scope, Send, header, send_json
 from turnout.gateway.choosing.routes import Routes
 from turnout.gateway.errors import unknown_model
 from turnout.gateway.steps.access import Access
@@ -36,9 +34,9 @@ class ModelList:
         if speaks_anthropic(scope):
             models = [self._anthropic(name) for name in names]
             ends = {"first_id": names[0] if names else None, "last_id": names[-1] if names else None}
-            await _send_json(send, {"data": models, "has_more": False, **ends})
+            await send_json(send, {"data": models, "has_more": False, **ends})
         else:
-            await _send_json(send, {"object": "list", "data": [self._openai(name) for name in names]})
+            await send_json(send, {"object": "list", "data": [self._openai(name) for name in names]})
 
     async def show_one(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One of them."""
@@ -46,7 +44,7 @@ class ModelList:
         name = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(f"{MODELS_PATH}/")
         if name not in names:
             raise unknown_model(name, names)
-        await _send_json(send, self._anthropic(name) if speaks_anthropic(scope) else self._openai(name))
+        await send_json(send, self._anthropic(name) if speaks_anthropic(scope) else self._openai(name))
 
     def _names(self, scope: Scope) -> list[str]:
         caller = self._access.authenticate(scope)
@@ -59,7 +57,3 @@ class ModelList:
     def _anthropic(self, name: str) -> dict[str, Any]:
         created = datetime.fromtimestamp(self._created, UTC).isoformat().replace("+00:00", "Z")
         return {"type": "model", "id": name, "display_name": name, "created_at": created}
-
-
-async def _send_json(send: Send, value: Any) -> None:
-    await send_whole(send, 200, (JSON_TYPE,), orjson.dumps(value))

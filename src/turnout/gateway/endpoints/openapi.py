@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from turnout._version import __version__
+from turnout.gateway.asgi import Receive, Scope, Send, send_json
 
 _TEXT = {"type": "string"}
 _OBJECT = {"type": "object"}
@@ -221,3 +222,8 @@ DESCRIPTION: dict[str, Any] = {
         },
     },
 }
+
+
+async def describe(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the description."""
+    await send_json(send, DESCRIPTION)
