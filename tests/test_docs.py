@@ -176,6 +176,29 @@ def test_the_readmes_figures_are_those_that_were_measured() -> None:
     assert f"| {shipped} |" in readme
 
 
+@pytest.mark.parametrize("place", ["tools/train_shipped_router", "src/turnout/routers/shipped/default"])
+def test_the_shipped_routers_card_gives_what_was_measured(place: str) -> None:
+    card, measured, others = (
+        (ROOT / place / "card.md").read_text("utf-8"),
+        results("blend_table.json"),
+        results("shipped_router.json"),
+    )
+    for name, title in {"mmlu": "MMLU", "gsm8k": "GSM8K", "mt-bench": "MT Bench"}.items():
+        assert f"| {title} | {_reached(measured['shipped'][name])} |" in card
+    for pair in measured["newer_pairs"]:
+        for source, found in pair["by_source"].items():
+            assert f"| {pair['strong']} | {pair['weak']} | {source} | {_reached(found)} |" in card
+    for words, part in {"never seen": "never_seen", "trained on the other four": "left_out"}.items():
+        for name, found in others[part].items():
+            shares = f"{found['tied_share'] * 100:.1f} | {found['novel_share'] * 100:.1f}"
+            assert f"| {name} | {words} | {_reached(found)} | {shares} |" in card
+
+
+def _reached(found: dict[str, Any]) -> str:
+    low, high = found["apgr_interval"]
+    return f"{found['queries']:,} | {found['apgr']:.3f} ({low:.3f} to {high:.3f})"
+
+
 def test_the_gateways_figures_are_those_that_were_measured() -> None:
     page, measured = (ROOT / "docs/how-to/gateway.md").read_text("utf-8"), results("gateway_peers.json")
     for name, plain in measured["plain"].items():

@@ -33,6 +33,16 @@ def test_json_is_one_object_a_line(run: Run, router: Path) -> None:
     assert 0 <= first["win_rate"] < 1
 
 
+def test_a_query_unlike_the_training_data_is_said_to_be(run: Run, router: Path) -> None:
+    usual, strange = "How do I write a poem about the moon?", "zxqv 8!!! ಅಆ"
+    _, out, _ = run("route", usual, strange, "--json")
+    novelty = [json.loads(line)["novelty"] for line in out.splitlines()]
+    assert novelty[0] < 1 < novelty[1]
+    assert f"(novelty {novelty[1]:.2f})" in run("route", strange)[1]
+    assert "novelty" not in run("route", usual)[1]
+    assert json.loads(run("route", strange, "--router", router, "--json")[1])["novelty"] is None
+
+
 def test_queries_come_from_standard_input(run: Run, router: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("\ufeffone\r\n\ntwo\n"))
     decided = run("route", "-", "--router", router, "--json")[1].splitlines()

@@ -13,7 +13,7 @@ from turnout.errors import InvalidValueError, UnknownNameError
 from turnout.policy import Decision
 from turnout.pricing import AVERAGE_OUTPUT_TOKENS, CHARACTERS_A_TOKEN, Price, estimate_tokens, published_price
 from turnout.route import Route
-from turnout.routers.base import DEFAULT_ROUTER
+from turnout.routers.base import DEFAULT_ROUTER, KnowsWhatIsNew, Router
 from turnout.types import JSON, ModelPair
 
 
@@ -48,11 +48,12 @@ def route(
         pair=None if pair is None else ModelPair.parse(pair),
     )
     prices = PairPrices.of(loaded.policy.pair, price_strong, price_weak)
-    for text, decision in zip(texts, loaded.decide(texts), strict=True):
+    decisions, novelties = loaded.decide(texts), _novelties(loaded.router, texts)
+    for text, decision, novelty in zip(texts, decisions, novelties, strict=True):
         click.echo(
-            json.dumps(as_object(text, decision, prices), ensure_ascii=False)
+            json.dumps(as_object(text, decision, prices, novelty), ensure_ascii=False)
             if as_json
-            else as_text(text, decision, prices, with_query=len(texts) > 1)
+            else as_text(text, decision, prices, novelty, with_query=len(texts) > 1)
         )
     for note in _notes(loaded, prices):
         click.echo(note, err=True)
@@ -80,7 +81,15 @@ class PairPrices:
         return strong, weak
 
 
-def as_object(query: str, decision: Decision, prices: PairPrices) -> dict[str, JSON]:
+def _novelties(router: Router, queries: Sequence[str]) -> list[float] | list[None]:
+    """How unlike the router's training data each query is, above 1 clearly; None if the router cannot tell."""
+    if not isinstance(router, KnowsWhatIsNew):
+        return [None] * len(queries)
+    novelties: list[float] = router.predict_with_uncertainty(queries).novelty.tolist()
+    return novelties
+
+
+def as_object(query: str, decision: Decision, prices: PairPrices, novelty: float | None) -> dict[str, JSON]:
     """A decision for machines."""
     strong, weak = prices.costs_usd(query)
     return {
@@ -90,13 +99,14 @@ def as_object(query: str, decision: Decision, prices: PairPrices) -> dict[str, J
         "win_rate": decision.win_rate,
         "threshold": decision.threshold,
         "reason": decision.reason,
+        "novelty": novelty,
         "cost_usd_if_strong": strong,
         "cost_usd_if_weak": weak,
         "decision_id": decision.id,
     }
 
 
-def as_text(query: str, decision: Decision, prices: PairPrices, *, with_query: bool) -> str:
+def as_text(query: str, decision: Decision, prices: PairPrices, novelty: float | None, *, with_query: bool) -> str:
     """A decision for people."""
     strong, weak = prices.costs_usd(query)
     lines = [query] if with_query else []
@@ -104,6 +114,8 @@ def as_text(query: str, decision: Decision, prices: PairPrices, *, with_query: b
         f"{decision.side}: {decision.model}",
         f"  win rate {decision.win_rate:.3f} is {decision.reason}, {decision.threshold:.3f}",
     ]
+    if novelty is not None and novelty > 1:
+        lines.append(f"  unlike what the router learned from (novelty {novelty:.2f}): drawn to its mean win rate")
     if strong is not None and weak is not None:
         lines.append(f"  costs about ${strong:.6f} with the strong model, ${weak:.6f} with the weak one")
     return "\n".join(lines)
