@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from running_gateway import RunningGateway, Start
 from scripted_provider import Provider, hang_up, plain
+
+from turnout.gateway.counters import Counters
 
 promql = pytest.importorskip("promql_parser")
 
@@ -111,6 +114,18 @@ async def test_every_query_is_promql_for_metrics_and_labels_that_there_are(known
             raise AssertionError(f"{title}: {error}") from error
         shown = set(re.findall(r"\{\{\s*(\w+)\s*\}\}", target.get("legendFormat") or ""))
         assert shown <= kept, f"{title}: the legend shows {sorted(shown - kept)}, which the query drops"
+
+
+async def test_every_metric_has_a_panel(known: Labels) -> None:
+    shown = {name for _, target in QUERIES for name in re.findall(r"\b(?:turnout|process)_\w+", target["expr"])}
+    exposed = {re.sub(r"_(count|sum)$", "_bucket", name) for name in known}  # of a histogram panels show the buckets
+    assert exposed - shown == set()
+
+
+def test_the_events_that_queries_name_are_counted() -> None:
+    named = [name for _, target in QUERIES for name in re.findall(r'event[=!]~?"([^"]*)"', target["expr"])]
+    assert len(named) > 1
+    assert {event for names in named for event in names.split("|")} <= {field.name for field in fields(Counters)}
 
 
 async def test_the_variables_offer_labels_that_there_are(known: Labels) -> None:
