@@ -1,5 +1,7 @@
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,7 @@ def test_a_folder_that_cannot_be_replaced_is_put_back(tmp_path: Path, monkeypatc
 
     import turnout.atomic_write as module
 
+    monkeypatch.setattr(module, "_exchange", lambda *_: False)  # as where the system cannot
     real, calls = module.os.replace, []
 
     def fail_on_the_second_call(source: object, target: object) -> None:
@@ -85,6 +88,58 @@ def test_a_folder_that_cannot_be_replaced_is_put_back(tmp_path: Path, monkeypatc
         pass
     assert [path.name for path in folder.iterdir()] == ["old"]
     assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can exchange two names")
+def test_a_folder_is_replaced_in_one_step_so_that_a_kill_finds_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "router"
+    folder.mkdir()
+    (folder / "old").touch()
+
+    import turnout.atomic_write as module
+
+    def fail(*_: object) -> None:
+        pytest.fail("moved aside, so that for a moment there is no folder")
+
+    monkeypatch.setattr(module.os, "replace", fail)
+    with write_folder_atomically(folder) as place:
+        (place / "new").touch()
+    assert [path.name for path in folder.iterdir()] == ["new"]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs locks of folders")
+def test_what_a_killed_run_left_is_removed_and_what_another_writes_is_not(tmp_path: Path) -> None:
+    folder = tmp_path / "router"
+    script = (
+        "import sys, pathlib, turnout.atomic_write as module\n"
+        "with module.write_folder_atomically(pathlib.Path(sys.argv[1])) as place:\n"
+        "    (place / 'half').touch(); print(place, flush=True); sys.stdin.read()\n"
+    )
+    with (
+        subprocess.Popen([sys.executable, "-c", script, folder], stdin=-1, stdout=-1, text=True) as killed,
+        subprocess.Popen([sys.executable, "-c", script, folder], stdin=-1, stdout=-1, text=True) as living,
+    ):
+        assert killed.stdout
+        assert living.stdout
+        left, written = Path(killed.stdout.readline().strip()), Path(living.stdout.readline().strip())
+        killed.kill()
+        killed.wait()
+        other = tmp_path / ".router.json.abcd1234.tmp"
+        other.mkdir()
+        for path in (left, written, other):
+            os.utime(path, (0, 0))
+        with write_folder_atomically(folder) as place:
+            (place / "whole").touch()
+        assert not left.exists()
+        assert other.exists()
+        assert (written / "half").exists()
+        assert living.stdin
+        living.stdin.close()
+        assert living.wait() == 0
+    assert [path.name for path in folder.iterdir()] == ["half"]
 
 
 @pytest.mark.parametrize("place", ["file.txt/below", "file.txt/far/below"])

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from turnout.errors import NotWritableError
+from turnout.file_lock import lock_file
+
+_LEFT_BEHIND_S = 60.0
+"""What is younger may belong to a run that is just about to take its lock."""
 
 
-@contextmanager
+@contextlib.contextmanager
 def write_atomically(path: str | Path, mode: str = "wb") -> Iterator[IO[bytes]]:
     """A file to write beside `path`, renamed onto it when the block ends well and removed when it does not.
 
@@ -38,11 +45,12 @@ def write_atomically(path: str | Path, mode: str = "wb") -> Iterator[IO[bytes]]:
             raise
 
 
-@contextmanager
+@contextlib.contextmanager
 def write_folder_atomically(folder: str | Path) -> Iterator[Path]:
     """A folder to fill beside `folder`, put in its place when the block ends well.
 
-    An existing folder is moved aside first and put back if anything fails.
+    An existing folder is replaced in one step on Linux; elsewhere it is moved aside first, and put back if anything
+    fails. What runs that were killed while they wrote the same folder have left is removed.
 
     Raises:
         NotWritableError: there is no room, no permission, or a file has this name.
@@ -51,10 +59,13 @@ def write_folder_atomically(folder: str | Path) -> Iterator[Path]:
     check_writable_folder(folder)
     with _naming(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
+        _clear_left_behind(folder)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".tmp"))
+        held = _hold(temporary)
         try:
             yield temporary
             _give_default_permissions(temporary, 0o777)
+            _sync(temporary)
             if folder.exists():
                 _swap(temporary, folder)
             else:
@@ -62,6 +73,9 @@ def write_folder_atomically(folder: str | Path) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+        finally:
+            if held is not None:
+                os.close(held)
 
 
 def check_writable_file(path: str | Path) -> None:
@@ -92,7 +106,7 @@ def _check_nearest_folder(path: Path) -> None:
         raise NotWritableError(path, f"{nearest} does not permit it")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _naming(path: Path) -> Iterator[None]:
     try:
         yield
@@ -103,6 +117,9 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _swap(new: Path, folder: Path) -> None:
+    if _exchange(new, folder):
+        shutil.rmtree(new, ignore_errors=True)  # which is the old one's name now
+        return
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".old"))
     os.replace(folder, aside / folder.name)
     try:
@@ -112,6 +129,46 @@ def _swap(new: Path, folder: Path) -> None:
         raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _exchange(new: Path, folder: Path) -> bool:
+    """Let two folders change names in one step, if the system can: no reader and no kill finds neither of them."""
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return rename is not None and rename(here, os.fsencode(new), here, os.fsencode(folder), exchange) == 0
+
+
+def _sync(folder: Path) -> None:
+    """Have the system write down all files of a folder, so that a power cut after the renaming halves none."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
+
+
+def _hold(folder: Path) -> int | None:
+    """A descriptor that holds the folder's lock for as long as this process lives; None if another process has it."""
+    if os.name == "nt":
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
+    if lock_file(descriptor):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _clear_left_behind(folder: Path) -> None:
+    name = re.compile(rf"\.{re.escape(folder.name)}\.\w{{8}}\.tmp")
+    oldest = time.time() - _LEFT_BEHIND_S
+    with contextlib.suppress(OSError):  # rubbish that stays is no reason not to write
+        for path in [path for path in folder.parent.iterdir() if name.fullmatch(path.name)]:
+            if path.is_dir() and path.stat().st_mtime < oldest and (held := _hold(path)) is not None:
+                shutil.rmtree(path, ignore_errors=True)
+                os.close(held)
 
 
 def _give_default_permissions(path: Path, permissions: int) -> None:
