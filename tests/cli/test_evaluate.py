@@ -122,7 +122,7 @@ def test_a_router_that_knows_another_pair_says_so(
     battles = Battles.from_columns(["q"], "large", "little", [1.0])
     RandomRouter().fit(battles.with_pair(ModelPair("large", "little"))).save(tmp_path / "router")
     words = [str(tmp_path / "router"), "--outcomes", str(outcomes), "--pair", "big,small", *FEW]
-    assert "knows only its own pair, large,little" in run(words, capsys)[1]
+    assert "does not know both models: its win rates are about its own pair, large,little" in run(words, capsys)[1]
 
 
 @pytest.mark.usefixtures("nearest")

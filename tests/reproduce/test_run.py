@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_data import QUICK, question, write_lines
+from made_up_data import LLAMA, QUICK, question, write_lines
 
 from turnout.data.contamination import nearest_cosine
 from turnout.encoders.hashing import HashingEncoder
@@ -180,6 +180,31 @@ def test_a_sample_measures_on_that_many_queries_and_trains_on_the_same(done: Rep
     assert row(table(part, 3), ARENA_JUDGE, "knn").facts["n_queries"] == 50
     assert "50 questions, a seeded sample of" in table(part, 3).data
     assert "seeded sample of that many" in "\n".join(markdown(part, [], "turnout reproduce"))
+
+
+def test_pairs_without_a_gap_are_left_out_and_named(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    strong, weak = LLAMA
+    write_lines(
+        tmp_path / "data" / "zeroeval" / "crux_math.jsonl.gz",
+        [
+            {"task": task, "id": f"{task}-{n}", "question": question(task, n), "correct": {strong: right, weak: 0.0}}
+            for task, right in (("crux", 0.0), ("math-l5", 1.0))
+            for n in range(20)
+        ],
+    )
+    found = reproduce(Plan(tmp_path / "data", tmp_path / "out", **{**QUICK, "routers": ("knn",)}), HashingEncoder())
+    transfer = table(found, 4)
+    why = "was not measured: on the 20 queries asked the strong model is not better."
+    assert f"CRUX (ZeroEval): {strong} / {weak} {why}" in transfer.notes
+    assert "MATH" in row(transfer, "Llama 3.1 70B / 8B", "knn").labels[1]
+
+
+def test_a_sample_with_nothing_to_measure_is_told_before_anything_is_trained(data: Path, tmp_path: Path) -> None:
+    plan = Plan(data, tmp_path, **QUICK, n_sampled=1)
+    with pytest.raises(InvalidValueError, match=r"In a sample of 1 rows of .* Take a larger --sample"):
+        reproduce(plan, HashingEncoder())
+    assert not list((tmp_path / "parts").glob("*"))
 
 
 def test_a_price_of_nothing_is_refused(data: Path, tmp_path: Path) -> None:

@@ -236,7 +236,7 @@ def _warn(candidates: Candidates) -> None:
     for name, description in candidates.described.items():
         scored = description.get("scored_pair", str(table.pair))
         if scored != str(table.pair):
-            click.echo(f"{name} knows only its own pair, {scored}: its win rates are about that.", err=True)
+            click.echo(f"{name} does not know both models: its win rates are about its own pair, {scored}.", err=True)
 
 
 def _write_json(path: Path, value: JSON) -> None:

@@ -101,6 +101,11 @@ class PairTable:
         """Shape (n,)."""
         return self.outcomes.scores[:, 1]
 
+    @property
+    def has_gap(self) -> bool:
+        """Whether strong is better than weak, without which PGR and what follows from it are not defined."""
+        return bool(self.strong_scores.mean() > self.weak_scores.mean())
+
     @cached_property
     def costs(self) -> QueryCosts | None:
         """US dollars for each query with either model; None where no price is known."""

@@ -30,7 +30,15 @@ from turnout.reproduce.scoring import Scored, Scorer, Tell, clean_golden_splits,
 from turnout.reproduce.sources import release_in
 from turnout.reproduce.table import Table
 from turnout.reproduce.training_sets import TrainingSets, training_sets
-from turnout.reproduce.transfer import NAMED, TRANSFERS, Transfer, load_transfers, named_evaluations, transfer_table
+from turnout.reproduce.transfer import (
+    NAMED,
+    TRANSFERS,
+    Transfer,
+    load_transfers,
+    named_evaluations,
+    sampled_transfers,
+    transfer_table,
+)
 from turnout.reproduce.work import Tested, Work, replays_of
 from turnout.types import Encoder
 
@@ -70,7 +78,7 @@ def reproduce(plan: Plan, encoder: Encoder, *, tell: Tell = lambda said: None) -
     Raises:
         DataError: the folder does not hold the released outcomes, votes and judgements.
         UnknownNameError: no router has one of the names.
-        InvalidValueError: a number of the plan is out of its range.
+        InvalidValueError: a number of the plan is out of its range, or a sample is too small.
     """
     start = time.perf_counter()
     if not plan.machine_usd_per_hour > 0:
@@ -89,16 +97,17 @@ def reproduce(plan: Plan, encoder: Encoder, *, tell: Tell = lambda said: None) -
     asked_about = {name for one in NAMED if one.named for name in (one.named.strong, one.named.weak)}
     sets = training_sets(plan.folders, tested, encoder, asked_about=asked_about)
     tests |= {name: sampled(tests[name], plan.n_sampled) for name in ("mt-bench", "gsm8k")}
-    elsewhere, named, priced = (
-        {transfer: sampled(table, plan.n_sampled) for transfer, table in tables.items()}
-        for tables in (elsewhere, named, priced)
-    )
+    elsewhere, no_gap = sampled_transfers(elsewhere, plan.n_sampled)
+    named, no_gap_named = sampled_transfers(named, plan.n_sampled)
+    priced, no_gap_priced = sampled_transfers(priced, plan.n_sampled)
     n_texts = len(tested) + sum(len(set(one.battles.queries)) for one in sets.found)
     scorer = Scorer(CachedEncoder(encoder, capacity=n_texts), Parts(plan.out / "parts"), tell)
     work = Work(plan, recipes, tests, sets, scorer)
 
     splits, golden = _golden_labels(work)
     small = [tests["mt-bench"], tests["gsm8k"]]
+    if plan.n_sampled is not None:
+        _check_sample([*small, *_tested_parts(tests["mmlu"], splits)])
     arena = work.score(ARENA, distinct_queries([*small, *_tested_parts(tests["mmlu"], splits)]))
     judged = work.score(ARENA_JUDGE, distinct_queries([*small, *elsewhere.values(), *priced.values()]))
     benchmarks: dict[str, list[Tested]] = {}
@@ -120,9 +129,9 @@ def reproduce(plan: Plan, encoder: Encoder, *, tell: Tell = lambda said: None) -
     machine = _machine()
     tables = (
         *(benchmark_table(number, benchmarks[name], work) for number, name in BENCHMARK.items()),
-        transfer_table(work, transferred, by_name, [*missing, *missing_named, *not_named]),
+        transfer_table(work, transferred, by_name, [*missing, *missing_named, *no_gap, *no_gap_named, *not_named]),
         nearness_table(work, splits),
-        dollar_table(work, with_dollars, missing_priced),
+        dollar_table(work, with_dollars, [*missing_priced, *no_gap_priced]),
         overhead_table(judged, plan, machine, len(sets.lifted[ARENA_JUDGE])),
     )
     return Reproduction(
@@ -137,6 +146,16 @@ def reproduce(plan: Plan, encoder: Encoder, *, tell: Tell = lambda said: None) -
         took_s=time.perf_counter() - start + scorer.parts.reused_s,
         n_parts_reused=scorer.parts.n_reused,
     )
+
+
+def _check_sample(tables: Sequence[PairTable]) -> None:
+    """Raise InvalidValueError, now and not when everything is trained, if a sample has nothing to measure."""
+    for table in tables:
+        if not table.has_gap:
+            raise InvalidValueError(
+                f"In a sample of {len(table):,} rows of {table.title} the strong model is not better than the weak "
+                "one, so that there is nothing to measure. Take a larger --sample."
+            )
 
 
 def _on_splits(scored: Sequence[Scored], table: PairTable, splits: Sequence[GoldenSplit]) -> dict[str, list[Replay]]:

@@ -13,6 +13,7 @@ from turnout.evaluation.runner import Evaluation
 from turnout.reproduce.benchmark_tables import random_row, router_rows
 from turnout.reproduce.paper import ARENA_JUDGE, LLAMA, NOTHING, OPUS_SONNET, rows_of
 from turnout.reproduce.recipes import Recipe
+from turnout.reproduce.sample import sampled
 from turnout.reproduce.scoring import distinct_queries
 from turnout.reproduce.sources import MANY_MODELS, PAPERS_PAIR
 from turnout.reproduce.table import METRICS, Row, Table, metric_figures
@@ -85,6 +86,19 @@ def load_transfers(transfers: Sequence[Transfer], data_dir: Path) -> tuple[dict[
             problem = error.problem if isinstance(error, DataError) else str(error)
             missing.append(f"{transfer.key} was not measured: {problem}")
     return tables, missing
+
+
+def sampled_transfers(
+    tables: Mapping[Transfer, PairTable], n_distinct: int | None
+) -> tuple[dict[Transfer, PairTable], list[str]]:
+    """(the tables, or a sample of each, that can be measured; a sentence on each that cannot)."""
+    parts = {transfer: sampled(table, n_distinct) for transfer, table in tables.items()}
+    without_gap = [
+        f"{transfer.key} was not measured: on the {len(part):,} queries asked the strong model is not better."
+        for transfer, part in parts.items()
+        if not part.has_gap
+    ]
+    return {transfer: part for transfer, part in parts.items() if part.has_gap}, without_gap
 
 
 def named_evaluations(work: Work, tables: Mapping[Transfer, PairTable]) -> tuple[dict[Transfer, Evaluation], list[str]]:
