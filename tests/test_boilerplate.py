@@ -86,9 +86,9 @@ def test_a_turn_of_nothing_else_is_empty() -> None:
 )
 def test_hostile_text_takes_no_longer_than_its_length_deserves(part: str) -> None:
     text = part * (MAX_EXAMINED_CHARACTERS // len(part))
-    started = time.perf_counter()
+    started = time.process_time()
     without_boilerplate(text * 3)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 @given(st.text(alphabet="<>/-_ab \n`1\t"))

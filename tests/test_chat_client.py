@@ -152,7 +152,7 @@ async def test_cancelling_a_call_is_not_taken_for_a_timeout(provider: Provider) 
     provider.default = hang
     async with ChatClient(provider.base_url) as client:
         task = asyncio.create_task(client.ask(BODY))
-        await asyncio.sleep(0.05)
+        await provider.asked()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -75,15 +75,16 @@ async def test_questions_become_outcomes_with_cost_and_tokens(
 
 
 async def test_a_kill_in_mid_run_loses_no_answer(provider: Provider, command: list[object], tmp_path: Path) -> None:
-    provider.default = answers_by(add_up, after_s=0.03)
+    provider.default = answers_by(add_up, most=6)
     replies = tmp_path / "outcomes.replies.jsonl"
     process = await start(*command, "--concurrency", 2)
-    await until(lambda: replies.exists() and replies.read_bytes().count(b"\n") >= 5)
+    await until(lambda: replies.exists() and replies.read_bytes().count(b"\n") == 6)
     process.kill()
     await process.communicate()
+    provider.default = answers_by(add_up)
     assert not (tmp_path / "outcomes.jsonl").exists()
     kept = read_rows(replies)
-    assert 5 <= len(kept) < 16
+    assert len(kept) == 6
     before = Counter(asked(provider))
 
     process = await start(*command, "--concurrency", 2, "--json")
@@ -101,10 +102,10 @@ async def test_a_kill_in_mid_run_loses_no_answer(provider: Provider, command: li
 
 
 async def test_an_interruption_says_that_all_is_kept(provider: Provider, command: list[object], tmp_path: Path) -> None:
-    provider.default = answers_by(add_up, after_s=0.3)
+    provider.default = answers_by(add_up, most=2)
     replies = tmp_path / "outcomes.replies.jsonl"
     process = await start(*command, "--concurrency", 1)
-    await until(lambda: replies.exists() and replies.read_bytes().count(b"\n") >= 2)
+    await provider.asked(3)
     process.send_signal(signal.SIGINT)
     _, err = await process.communicate()
     assert process.returncode == 1

@@ -98,11 +98,11 @@ def test_it_serves_on_until_it_is_stopped(router: Path, tmp_path: Path) -> None:
         assert process.stderr is not None
         curl, _ = read_until(process.stderr, r"curl -i (\S+) -H '(\S+): (\S+)' -d '(.+)'")
         request = urllib.request.Request(curl[1], curl[4].encode(), {curl[2]: curl[3]})
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             assert "stand-in" in json.load(answer)["choices"][0]["message"]["content"]
         assert len(list(temporary.iterdir())) == 1
         process.send_signal(signal.SIGTERM)
-        _, rest = process.communicate(timeout=20)
+        _, rest = process.communicate(timeout=60)
     assert (process.returncode, rest) == (0, "")
     assert list(temporary.iterdir()) == []
 

@@ -77,14 +77,15 @@ async def test_answers_become_battles_and_the_judge_is_measured(
 
 
 async def test_a_kill_in_mid_run_loses_no_verdict(provider: Provider, command: list[object], tmp_path: Path) -> None:
-    provider.default = answers_by(verdict, after_s=0.03)
+    provider.default = answers_by(verdict, most=6)
     replies = tmp_path / "battles.replies.jsonl"
     process = await start(*command, "--concurrency", 3)
-    await until(lambda: replies.exists() and replies.read_bytes().count(b"\n") >= 5)
+    await until(lambda: replies.exists() and replies.read_bytes().count(b"\n") == 6)
     process.kill()
     await process.communicate()
+    provider.default = answers_by(verdict)
     kept = read_rows(replies)
-    assert 5 <= len(kept) < 16
+    assert len(kept) == 6
     process = await start(*command, "--concurrency", 3, "--json")
     out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
@@ -118,7 +119,7 @@ async def test_faults_are_survived(provider: Provider, command: list[object], tm
         await asyncio.sleep(30)
 
     config = tmp_path / "turnout.toml"
-    config.write_text(config.read_text().replace("first_byte_s = 5.0", "first_byte_s = 0.2"))
+    config.write_text(config.read_text().replace("first_byte_s = 60.0", "first_byte_s = 0.5"))
     provider.script = [plain(status="429 Slow", headers=["Retry-After: 0.1"]), hang, plain(b"rubbish"), hang_up]
     code, _, err = await asyncio.to_thread(run, *command)
     assert code == 0, err

@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -35,14 +35,25 @@ ANSWER = {
 }
 
 
-class SlowProvider(BaseHTTPRequestHandler):
-    """Answers after as many seconds as the message says."""
+class Gate:
+    """Holds the answers to messages that say 'wait' back until it is opened."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self.opened = threading.Event()
+
+
+class GatedProvider(BaseHTTPRequestHandler):
+    """Answers whatever it is asked, once the gate lets it."""
 
     protocol_version = "HTTP/1.1"
+    gate: Gate
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        time.sleep(float(body["messages"][0]["content"]))
+        if body["messages"][0]["content"] == "wait":
+            self.gate.reached.set()
+            self.gate.opened.wait(60)
         content = json.dumps(ANSWER).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -55,10 +66,16 @@ class SlowProvider(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def provider() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), SlowProvider)
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+def provider(gate: Gate) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (GatedProvider,), {"gate": gate}))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/v1"
+    gate.opened.set()
     server.shutdown()
     server.server_close()
 
@@ -78,7 +95,7 @@ class Served:
             self.said += line
 
     def wait_for(self, pattern: str, count: int = 1) -> re.Match[str]:
-        for _ in range(600):
+        for _ in range(1200):
             if len(found := list(re.finditer(pattern, self.said))) >= count:
                 return found[-1]
             time.sleep(0.05)
@@ -86,17 +103,17 @@ class Served:
 
     def get(self, path: str) -> int:
         try:
-            with urllib.request.urlopen(self.root + path, timeout=10) as response:
+            with urllib.request.urlopen(self.root + path, timeout=60) as response:
                 return int(response.status)
         except urllib.error.HTTPError as error:
             with error:
                 return error.code
 
-    def ask(self, model: str = "small", seconds: float = 0.0) -> int:
-        body = json.dumps({"model": model, "messages": [{"role": "user", "content": str(seconds)}]}).encode()
+    def ask(self, model: str = "small", content: str = "now") -> int:
+        body = json.dumps({"model": model, "messages": [{"role": "user", "content": content}]}).encode()
         request = urllib.request.Request(f"{self.root}/v1/chat/completions", body)
         try:
-            with urllib.request.urlopen(request, timeout=20) as response:
+            with urllib.request.urlopen(request, timeout=60) as response:
                 return int(response.status)
         except urllib.error.HTTPError as error:
             with error:
@@ -119,7 +136,7 @@ def serving(path: Path, *options: str) -> Iterator[Served]:
         finally:
             if process.poll() is None:
                 process.terminate()
-                process.wait(30)
+                process.wait(60)
 
 
 def test_sighup_takes_up_what_is_right_and_refuses_what_is_wrong(tmp_path: Path, provider: str) -> None:
@@ -184,27 +201,40 @@ def test_metrics_may_have_an_address_of_their_own(tmp_path: Path, provider: str,
         assert (served.get("/metrics"), served.get("/healthz"), served.get("/readyz")) == (200, 200, 200)
         assert (served.get("/v1/models"), served.get("/v1/models/small"), served.ask()) == (404, 404, 404)
         rebound = urllib.request.Request(f"{address}/metrics", headers={"Host": "evil.example"})
-        with pytest.raises(urllib.error.HTTPError) as caught, urllib.request.urlopen(rebound, timeout=10):
+        with pytest.raises(urllib.error.HTTPError) as caught, urllib.request.urlopen(rebound, timeout=60):
             pass
         with caught.value as refused:
             assert refused.code == 403
         served.root = main
 
 
-def test_sigterm_says_not_ready_then_drains(tmp_path: Path, provider: str) -> None:
-    with serving(config(tmp_path, provider, "small", server="drain_delay_s = 1.0")) as served:
-        served.wait_for("startup complete")
+def until(condition: Callable[[], bool]) -> None:
+    for _ in range(1200):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it never came to that")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sigterm_says_not_ready_then_drains(tmp_path: Path, provider: str, gate: Gate, workers: str) -> None:
+    path = config(tmp_path, provider, "small", server="drain_delay_s = 600")
+    with serving(path, "--workers", workers) as served:
+        served.wait_for("startup complete", count=int(workers))
         assert served.get("/readyz") == 200
         statuses: list[int] = []
-        slow = threading.Thread(target=lambda: statuses.append(served.ask(seconds=2.5)))
+        slow = threading.Thread(target=lambda: statuses.append(served.ask(content="wait")))
         slow.start()
-        time.sleep(0.3)
+        assert gate.reached.wait(60)
         served.process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
-        assert (served.get("/readyz"), served.get("/healthz"), served.ask()) == (503, 200, 200)
+        until(lambda: [served.get("/readyz") for _ in range(4)] == [503] * 4)
+        assert (served.get("/healthz"), served.ask()) == (200, 200)
+        served.process.send_signal(signal.SIGTERM)
+        served.wait_for("Shutting down", count=int(workers))
+        gate.opened.set()
         slow.join()
         assert statuses == [200]
-        served.process.wait(10)
+        served.process.wait(60)
     assert len(list(read_entries(tmp_path / "ledger.sqlite3"))) == 2
     assert "Traceback" not in served.said
 
@@ -216,7 +246,8 @@ def test_workers_share_the_port_and_another_takes_the_place_of_one_that_dies(tmp
         assert len(set(workers)) == 2
         assert served.process.pid not in workers
         assert [served.ask() for _ in range(6)] == [200] * 6
-        time.sleep(1)  # a kill -9 loses what the ledger was told in the last fraction of a second
+        # A kill -9 loses what the ledger was told in the last fraction of a second.
+        until(lambda: len(list(read_entries(tmp_path / "ledger.sqlite3"))) == 6)
         os.kill(workers[0], signal.SIGKILL)
         served.wait_for(rf"worker {workers[0]} ended with -9; starting another")
         assert [served.ask() for _ in range(6)] == [200] * 6
@@ -226,7 +257,7 @@ def test_workers_share_the_port_and_another_takes_the_place_of_one_that_dies(tmp
         served.wait_for("the configuration was read anew", count=2)
         assert [served.ask("new") for _ in range(4)] == [200] * 4
         served.process.terminate()
-        assert served.process.wait(20) == 0
+        assert served.process.wait(60) == 0
     assert len(list(read_entries(tmp_path / "ledger.sqlite3"))) == 16
     assert "Traceback" not in served.said
 
@@ -241,14 +272,9 @@ def test_workers_do_not_outlive_the_process_that_started_them(
         served.wait_for("startup complete", count=2)
         workers = [int(pid) for pid in re.findall(r"Started server process \[(\d+)\]", served.said)]
         served.process.kill()
-        served.process.wait(5)
+        served.process.wait(60)
         for worker in workers:
-            for _ in range(100):
-                if not Path(f"/proc/{worker}/stat").exists() and not _alive(worker):
-                    break
-                time.sleep(0.1)
-            else:
-                raise AssertionError(f"worker {worker} is still there")
+            until(lambda worker=worker: not _alive(worker))  # type: ignore[misc]
     assert not list(temporary.iterdir()), "what the workers shared is removed"
 
 
@@ -264,6 +290,6 @@ def test_a_mistake_that_every_worker_would_make_ends_all(tmp_path: Path, provide
     path = config(tmp_path, provider, "small", server="workers = 2")
     (tmp_path / "ledger.sqlite3").write_text("this is no database, and far too long to be taken for an empty one" * 20)
     command = [*TURNOUT, "serve", "--config", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2, done.stderr
     assert "ledger.sqlite3" in done.stderr

@@ -150,10 +150,10 @@ def test_any_text_is_read_without_an_error(text: str, choices: tuple[str, ...]) 
 
 @pytest.mark.parametrize("text", ["(" * 60_000, "answer " * 9_000, " " * 60_000 + "x", "9," * 30_000, "1 " * 30_000])
 def test_a_hostile_answer_is_read_in_good_time(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     read_letter(text, CITIES)
     read_number(text)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.skipif("TURNOUT_DATA" not in os.environ, reason="needs the released GSM8K answers")

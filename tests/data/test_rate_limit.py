@@ -1,5 +1,4 @@
 import asyncio
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -11,16 +10,10 @@ from turnout.errors import InvalidValueError
 
 async def test_the_limit_holds_in_every_window() -> None:
     limit = RateLimit(5, window_s=0.1)
-    taken = []
-
-    async def call() -> None:
-        await limit.take()
-        taken.append(time.monotonic())
-
-    await asyncio.gather(*(call() for _ in range(18)))
-    assert len(taken) == 18
-    for first, sixth in zip(taken, taken[5:], strict=False):
-        assert sixth - first >= 0.099
+    times = [taken.time for taken in await asyncio.gather(*(limit.take() for _ in range(18)))]
+    assert len(times) == 18
+    for first, sixth in zip(times, times[5:], strict=False):
+        assert sixth - first >= 0.1
 
 
 async def test_those_who_wait_are_served_in_order() -> None:
@@ -38,7 +31,7 @@ async def test_a_correction_makes_room() -> None:
     limit = RateLimit(100, window_s=60)
     first = await limit.take(90)
     limit.correct(first, 10)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         await limit.take(90)
 
 
@@ -50,17 +43,16 @@ async def test_a_correction_of_what_no_longer_counts_changes_nothing() -> None:
     await limit.take(100)
     limit.correct(old, 0)
     now = 121.5
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         await limit.take(100)
 
 
 async def test_what_is_larger_than_the_limit_goes_alone() -> None:
     limit = RateLimit(10, window_s=0.05)
-    async with asyncio.timeout(2):
-        await limit.take(50)
-        started = time.monotonic()
-        await limit.take(1)
-    assert time.monotonic() - started >= 0.045
+    async with asyncio.timeout(30):
+        alone = await limit.take(50)
+        behind = await limit.take(1)
+    assert behind.time - alone.time >= 0.05
 
 
 @settings(max_examples=30)

@@ -18,9 +18,9 @@ def test_a_long_text_keeps_both_ends():
 
 
 def test_a_huge_text_takes_no_longer_than_a_long_one():
-    start = time.perf_counter()
+    start = time.process_time()
     tokens_of("word " * 10_000_000, max_tokens=1024)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def test_unit_rows_does_not_depend_on_the_batch():

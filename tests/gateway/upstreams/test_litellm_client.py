@@ -60,7 +60,7 @@ class Library:
                 if part.startswith(b"data: {"):
                     yield Dumped(value=json.loads(part[6:]))
                     if self.answer == "slow":
-                        await asyncio.sleep(5)
+                        await asyncio.sleep(25)
         finally:
             self.closed += 1
 
@@ -73,8 +73,9 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Library:
 
 
 async def _gateway(start: Start, **options: Any) -> RunningGateway:
+    limits = options.pop("limits", {})
     model = {"protocol": "litellm", "api_key_env": "PROVIDER_KEY", "upstream_model": "some/model", **options}
-    return await start(models={"any": model}, routes={}, upstream={"between_chunks_s": 0.2})
+    return await start(models={"any": model}, routes={}, upstream=limits)
 
 
 async def test_fields_go_to_the_library_with_the_models_name_and_key(library: Library, start: Start) -> None:
@@ -142,7 +143,7 @@ async def test_streams_and_other_protocols_go_the_same_way(library: Library, sta
 
 
 async def test_refusals_and_silence_are_told_as_elsewhere(library: Library, start: Start) -> None:
-    gateway = await _gateway(start)
+    gateway = await _gateway(start, limits={"between_chunks_s": 0.2})
     library.answer = RateLimited()
     with pytest.raises(RateLimitError, match="slow down"):
         await gateway.openai.chat.completions.create(model="any", messages=HI)
