@@ -218,8 +218,9 @@ def test_what_cannot_be_written_is_told_before_anything_is_measured(
 
 def test_a_swapped_pair_is_told_both_means(outcomes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     error = refused(["random", "--outcomes", str(outcomes), "--pair", "small,big"], capsys)
-    assert "0.6667 against 1" in error
+    assert "on mine.jsonl: 0.6667 against 1" in error
     assert "Are the two models swapped?" in error
+    assert "measuring" not in error
 
 
 def test_an_empty_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,6 +105,7 @@ def evaluate(
     from turnout.evaluation.leaderboard import Leaderboard
     from turnout.evaluation.plots import check_can_plot, plot_curves
     from turnout.evaluation.report import json_report, text_report
+    from turnout.evaluation.runner import check_has_gap
     from turnout.evaluation.runner import evaluate as measure
 
     if settings and not (label_words or battles_path):
@@ -124,6 +125,8 @@ def evaluate(
     if met_paths:
         tables = [_without_met_queries(table, met_paths) for table in tables]
         protocol["decontaminated"] = {str(path): file_sha256(path) for path in met_paths}
+    for table in tables:
+        check_has_gap(table)
     counted = label_counts(label_words, tables)
     battles = None if battles_path is None else Battles.read_jsonl(battles_path)
     to_train, trains = {}, bool(label_words) or battles is not None

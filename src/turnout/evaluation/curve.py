@@ -129,8 +129,8 @@ class Ranking:
         return cls(order, ends, falling[ends - 1], (strong - weak)[order], weak[order])
 
 
-def check_gap(strong_quality: float, weak_quality: float) -> float:
-    """The gap that routing can recover.
+def check_gap(strong_quality: float, weak_quality: float, *, where: str = "here") -> float:
+    """The gap that routing can recover; `where` names the data in the error.
 
     Raises:
         InvalidValueError: strong is not better than weak.
@@ -138,7 +138,8 @@ def check_gap(strong_quality: float, weak_quality: float) -> float:
     # Means of equal scores may differ by rounding.
     if not strong_quality - weak_quality > 1e-12 * max(1.0, abs(strong_quality)):
         raise InvalidValueError(
-            f"The strong model is not better than the weak one here: {strong_quality:.4g} against {weak_quality:.4g}. "
-            "There is no gap to recover, so PGR, APGR and CPT are not defined. Are the two models swapped?"
+            f"The strong model is not better than the weak one {where}: {strong_quality:.4g} against "
+            f"{weak_quality:.4g}. There is no gap to recover, so PGR, APGR and CPT are not defined. Are the two models "
+            "swapped?"
         )
     return strong_quality - weak_quality

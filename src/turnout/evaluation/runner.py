@@ -137,6 +137,15 @@ class Evaluation:
     bootstrap_seed: int
 
 
+def check_has_gap(table: PairTable) -> None:
+    """Raise what `evaluate` raises for a table on which strong is not better, before anything is trained for it.
+
+    Raises:
+        InvalidValueError: strong is not better than weak.
+    """
+    check_gap(float(table.strong_scores.mean()), float(table.weak_scores.mean()), where=f"on {table.title}")
+
+
 def evaluate(
     table: PairTable,
     replays: Mapping[str, Sequence[Replay]],
@@ -155,7 +164,7 @@ def evaluate(
     Raises:
         InvalidValueError: strong is not better than weak, or routers were tested on different rows.
     """
-    check_gap(float(table.strong_scores.mean()), float(table.weak_scores.mean()))
+    check_has_gap(table)
     tested = next(iter(replays.values()))
     for name, others in replays.items():
         if len(others) != len(tested) or not all(
