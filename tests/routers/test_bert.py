@@ -169,5 +169,5 @@ def test_the_exported_router_serves_without_torch(exported, fitted, tmp_path):
 
 
 def test_an_exported_router_is_not_trained(easy_battles):
-    with pytest.raises(InvalidValueError, match="Fit a 'bert' router and call its to_onnx"):
+    with pytest.raises(InvalidValueError, match="Train a 'bert' router; in Python, its to_onnx"):
         BertOnnx().fit(easy_battles)
