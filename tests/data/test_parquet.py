@@ -43,6 +43,7 @@ def test_lists_of_numbers_become_a_matrix(tmp_path, kind):
         ([[1.0, 2.0], [3.0]], "'v' must hold lists of numbers, all of one length"),
         ([[1.0, 2.0]] * 1000 + [[3.0]], "'v' must hold lists of numbers, all of one length"),
         ([[1.0], None], "'v' must hold lists of numbers"),
+        (pyarrow.array([[], []], pyarrow.list_(pyarrow.float32())), "'v' must hold lists of numbers"),
         ([["a"]], "'v' must hold lists of numbers"),
         ([1.0], "'v' must hold lists of numbers"),
         ([[1.0, None]], "'v' holds NaN, infinity or nothing"),

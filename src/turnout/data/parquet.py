@@ -37,22 +37,26 @@ def read_vectors(path: str | Path, column: str) -> VectorArray:
         DataError: the file is absent or not Parquet, or the column is not that.
         MissingExtraError: pyarrow is not installed.
     """
-    parts: list[VectorArray] = []
     with _opened(path) as file:
         if column not in (names := file.schema_arrow.names):
             raise DataError(f"has no column '{column}'; there are: {', '.join(names)}.", path=path)
+        n_rows, n_read = file.metadata.num_rows, 0
+        matrix: VectorArray = np.empty((n_rows, 0), dtype=np.float32)
         for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=[column]):
             lists = batch.column(0)
             values = _numbers(lists)
-            lengths = {len(item) for item in lists} if values is not None else set()
-            if values is None or len(lengths) != 1 or (parts and parts[0].shape[1] not in lengths):
+            lengths = set() if values is None else {len(item) for item in lists}
+            if not n_read and len(lengths) == 1:
+                matrix = np.empty((n_rows, *lengths), dtype=np.float32)
+            if values is None or not matrix.shape[1] or lengths != {matrix.shape[1]}:
                 raise DataError(f"'{column}' must hold lists of numbers, all of one length.", path=path)
             if not np.isfinite(values).all():
                 raise DataError(f"'{column}' holds NaN, infinity or nothing in place of a number.", path=path)
-            parts.append(values.reshape(len(lists), *lengths))
-    if not parts:
+            matrix[n_read : n_read + len(lists)] = values.reshape(len(lists), -1)
+            n_read += len(lists)
+    if not n_read:
         raise DataError("holds no row.", path=path)
-    return np.concatenate(parts)
+    return matrix
 
 
 def _numbers(lists: Any) -> VectorArray | None:

@@ -82,7 +82,7 @@ def load_ranking(
     router.wins_query_, router.wins_cell_, router.wins_ = wins_by_query(
         np.arange(len(battles)), tier_a, tier_b, battles, len(router.tiers_)
     )
-    router.vectors_ = unit_rows(vectors)
+    router.vectors_ = vectors
     return router
 
 
@@ -138,7 +138,8 @@ def _reading(path: Path) -> Reading:
 
 
 def _vectors(places: Sequence[str]) -> VectorArray:
-    parts = [_read_vectors(path) for place in places for path in _files(place, _VECTOR_FILES)]
+    """All vectors, of length 1, shape (n_battles, dim)."""
+    parts = [unit_rows(_read_vectors(path)) for place in places for path in _files(place, _VECTOR_FILES)]
     if len({part.shape[1] for part in parts}) > 1:
         raise DataError(f"Vectors of different lengths: {', '.join(str(part.shape[1]) for part in parts)}.")
     return np.concatenate(parts)
