@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from hub_server import Blob, HubServer
 
-from turnout.compat.routellm import Controller, load_router
+from turnout.compat.routellm import GPT_4_AUGMENTED_CONFIG, Controller, load_router
 from turnout.compat.routellm.checkpoints import is_released
+from turnout.compat.routellm.released_ranking import ON_THE_HUB
 from turnout.data.battles import Battles
+from turnout.data.remote_catalogue import ARENA_55K, ARENA_EMBEDDINGS, JUDGE_BATTLES, JUDGE_EMBEDDINGS
+from turnout.data.remote_sets import LOCK, Lock, LockedFile
 from turnout.encoders.cache import CachedEncoder
 from turnout.encoders.hashing import HashingEncoder
 from turnout.encoders.openai import OpenAIEncoder
@@ -180,6 +183,24 @@ def test_a_saved_one_scores_alike_and_is_still_told_apart(data, tmp_path, monkey
     assert isinstance(encoder, CachedEncoder)
     assert isinstance(encoder.inner, OpenAIEncoder)
     assert (encoder.inner.model, encoder.inner.dim) == ("text-embedding-3-small", N_INPUTS)
+
+
+def test_without_a_configuration_the_sets_that_were_pulled_are_read(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("TURNOUT_HOME", str(tmp_path / "home"))
+    for remote in ON_THE_HUB.values():
+        remote.folder.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "train.csv").rename(ARENA_55K.folder / "train.csv")
+    (tmp_path / "arena.parquet").rename(ARENA_EMBEDDINGS.folder / "train.parquet")
+    (tmp_path / "judged.parquet").rename(JUDGE_BATTLES.folder / "train.parquet")
+    for part, rows in enumerate(np.split(vectors(JUDGED), [20])):
+        parquet(JUDGE_EMBEDDINGS.folder / f"train-{part}.parquet", {"embeddings": rows.tolist()})
+    for remote in ON_THE_HUB.values():
+        sizes = {path.name: path.stat().st_size for path in remote.folder.iterdir() if path.name != LOCK}
+        Lock({name: LockedFile("0" * 64, size, "nobody") for name, size in sizes.items()}).write(remote.folder)
+    assert is_released(Controller(routers=["sw_ranking"], strong_model="a", weak_model="b").routers["sw_ranking"])
+    router = load_router("sw_ranking", {**GPT_4_AUGMENTED_CONFIG["sw_ranking"], "num_tiers": N_TIERS}, encoder=ENCODER)
+    expected = [plain_win_rate(query) for query in QUERIES]
+    np.testing.assert_allclose(router.predict_win_rate(QUERIES), expected, atol=1e-6)
 
 
 def test_without_a_configuration_the_released_sets_are_pulled_and_terms_come_first(data, tmp_path, monkeypatch):
