@@ -240,6 +240,54 @@ def test_two_runs_do_not_write_to_one_part(hub, target):
             get(hub, target)
 
 
+def test_a_second_run_does_not_throw_away_what_the_first_has(hub, target):
+    hub.etag = ""  # so that nothing could tell that the part is worth going on with
+    refused = []
+
+    def second_run(arrived: int) -> None:
+        if arrived > 0 and not refused:
+            with pytest.raises(ConfigError, match="another run is fetching this file") as caught:
+                get(hub, target)
+            refused.append(caught.value)
+
+    fetch(hub.url + PATH, target, Expected(), progress=second_run)
+    assert refused
+    assert target.read_bytes() == CONTENT
+    assert leftovers(target) == ["votes.csv"]
+
+
+def test_a_second_run_adds_nothing_while_the_first_checks_what_has_arrived(hub, target, monkeypatch):
+    real, refused = downloads.sha256_of, []
+
+    def second_run(path):
+        found = real(path)
+        if not refused:
+            with pytest.raises(ConfigError, match="another run is fetching this file") as caught:
+                get(hub, target)
+            refused.append(caught.value)
+        return found
+
+    monkeypatch.setattr(downloads, "sha256_of", second_run)
+    get(hub, target)
+    assert refused
+    assert target.read_bytes() == CONTENT
+    assert leftovers(target) == ["votes.csv"]
+
+
+def test_a_part_that_its_run_has_just_renamed_is_not_written_to(hub, target, monkeypatch):
+    target.parent.mkdir(parents=True)
+
+    def lock_too_late(file):
+        target.with_name("votes.csv.part").replace(target)
+        return lock_file(file)
+
+    target.with_name("votes.csv.part").write_bytes(CONTENT)
+    monkeypatch.setattr(downloads, "lock_file", lock_too_late)
+    with pytest.raises(ConfigError, match="another run is fetching this file"):
+        get(hub, target)
+    assert target.read_bytes() == CONTENT
+
+
 def test_a_folder_that_cannot_be_written_names_the_variable(hub, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"votes\.csv cannot be written .*TURNOUT_HOME"):

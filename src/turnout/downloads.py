@@ -15,7 +15,8 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
@@ -155,6 +156,36 @@ class _Download:
         return self.target.with_name(self.target.name + ".part.etag")
 
     def run(self) -> Fetched:
+        with self._alone():
+            return self._run()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Have no other run fetch this file: each holds the lock of the part until that has its name or is left."""
+        made = [folder for folder in self.part.parents if not folder.exists()]
+        try:
+            self.part.parent.mkdir(parents=True, exist_ok=True)
+            file = self.part.open("ab")
+        except OSError as error:
+            raise cannot_write(self.target, error) from error
+        with file:
+            # Whoever held the lock may have renamed the part or removed it before it was ours.
+            if not (lock_file(file) and _is_at(self.part, file)):
+                raise ConfigError(f"{self.part}: another run is fetching this file. Wait for it, or stop it.")
+            if os.name == "nt":
+                file.close()  # an open file cannot be renamed there, and there are no locks
+            try:
+                yield
+            except BaseException:
+                if not self._arrived():
+                    self.part.unlink(missing_ok=True)
+                    self.part_etag.unlink(missing_ok=True)
+                    with suppress(OSError):
+                        for folder in made:
+                            folder.rmdir()
+                raise
+
+    def _run(self) -> Fetched:
         self.progress(self._arrived())
         failures = 0
         while True:
@@ -178,7 +209,7 @@ class _Download:
 
     def _start_over(self) -> None:
         self.progress(-self._arrived())
-        self.part.unlink(missing_ok=True)
+        os.truncate(self.part, 0)  # not removed: it holds the lock
         self.part_etag.unlink(missing_ok=True)
 
     def _get_rest(self) -> None:
@@ -225,15 +256,12 @@ class _Download:
         size = start + int(length) if length is not None and length.isdigit() else None
         self._check_size(size)
         try:
-            self.part.parent.mkdir(parents=True, exist_ok=True)
             if not start and (mark := answer.headers.get("ETag")):
                 self.part_etag.write_text(mark, "utf-8")
             file = self.part.open("ab")
         except OSError as error:
             raise cannot_write(self.target, error) from error
         with file:
-            if not lock_file(file):
-                raise ConfigError(f"{self.part}: another run is fetching this file. Wait for it, or stop it.")
             arrived = self._copy(answer, file, start)
         if size is not None and arrived < size:
             raise _TryAgain("the connection was cut")
@@ -244,6 +272,7 @@ class _Download:
                 raise UpstreamUnreachableError(f"{self.url}: not all here after {_WHOLE_S / 3600:g} hours.")
             try:
                 file.write(block)
+                file.flush()  # so that nothing comes behind where the part is emptied
             except OSError as error:
                 raise cannot_write(self.target, error) from error
             arrived += len(block)
@@ -352,6 +381,13 @@ def _request(url: str, facts: _Facts, headers: Mapping[str, str] | None = None) 
 def _origin(url: str) -> tuple[str, str]:
     parts = urllib.parse.urlsplit(url)
     return parts.scheme, parts.netloc
+
+
+def _is_at(path: Path, file: IO[bytes]) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _bare(etag: str | None) -> str | None:
