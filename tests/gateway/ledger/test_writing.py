@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -344,6 +345,19 @@ def test_a_file_that_is_deleted_or_replaced_while_in_use_is_made_anew(
     assert [entry.id for entry in read_entries(database)] == ["dec-after"]
     assert database.path.stat().st_mode & 0o777 == 0o600
     assert "was deleted or moved away" in caplog.text
+
+
+def test_what_is_queued_when_the_gateway_stops_goes_into_the_new_file(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "sub" / "ledger.sqlite3")
+    ledger = Ledger(database)
+    ledger.start()
+    ledger.record(replace(ENTRY, id="dec-before"))
+    until(lambda: ledger.written == 1)
+    shutil.rmtree(database.path.parent)
+    ledger.record(replace(ENTRY, id="dec-after"))
+    ledger.close()
+    assert [entry.id for entry in read_entries(database)] == ["dec-after"]
+    assert (ledger.written, ledger.dropped, ledger.queued) == (2, 0, 0)
 
 
 def test_a_folder_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path) -> None:

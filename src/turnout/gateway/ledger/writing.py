@@ -192,6 +192,8 @@ class Ledger:
             closing_now = self._closing.is_set()
             emptied = self._try_to_write()
             if closing_now:
+                # Once more, on a new connection: the file may have been moved away since the last batch.
+                emptied = emptied or self._try_to_write()
                 if not emptied:
                     self.dropped += len(self._queue)
                     _logger.error("%d entries of the ledger could not be written", len(self._queue))
