@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from typing import Any
 
 import pytest
 from running_gateway import Start
 from scripted_provider import Provider, answer, plain
+
+from turnout.config import ModelConfig
+from turnout.gateway.protocols.base import LARGE_BYTES, Bridge, ModelRequest
+from turnout.gateway.protocols.openai_chat import OPENAI_CHAT
 
 EASY = [{"role": "user", "content": "an easy one"}]
 BEGUN = [{"role": "assistant", "content": "Paris."}, {"role": "user", "content": "and another"}]
@@ -63,6 +68,35 @@ async def test_what_is_nested_too_deeply_is_refused_or_passed_on(
         status, _, body = await gateway.post({"model": model, **fields})
         assert status == 200 or (status == 400 and "error" in body)
     assert gateway.app.counters.refused >= 1
+
+
+async def test_a_large_body_is_read_and_made_for_its_provider_beside_the_event_loop(
+    provider: Provider, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_the_loop: list[tuple[str, bool]] = []
+    read, make = OPENAI_CHAT.parse, ModelRequest.made_for
+
+    def note(what: str) -> None:
+        on_the_loop.append((what, threading.current_thread() is threading.main_thread()))
+
+    def parse(raw: bytes) -> ModelRequest:
+        note("read")
+        return read(raw)
+
+    def made_for(request: ModelRequest, model: ModelConfig) -> tuple[Bridge, bytes]:
+        if model.name not in request._made:
+            note("made")
+        return make(request, model)
+
+    monkeypatch.setattr(OPENAI_CHAT, "parse", parse)
+    monkeypatch.setattr(ModelRequest, "made_for", made_for)
+    gateway = await start()
+    padding = {"metadata": {"padding": "x" * LARGE_BYTES}}
+    for more in ({}, padding):
+        assert (await gateway.post({"model": "auto", "messages": EASY, **more}))[0] == 200
+    assert on_the_loop == [("read", True), ("made", True), ("read", False), ("made", False)]
+    status, _, body = await gateway.post({"model": "auto", "messages": [], **padding})
+    assert (status, body["error"]["param"]) == (400, "messages")
 
 
 async def test_a_decision_on_absurd_numbers_is_told(provider: Provider, start: Start) -> None:

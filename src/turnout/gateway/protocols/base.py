@@ -21,6 +21,10 @@ from turnout.gateway.protocols.usage import Usage
 MOST = 1_000_000_000
 """A larger number of tokens or of answers counts as this one, so that sums of what they cost stay exact."""
 
+LARGE_BYTES = 256 << 10
+"""From this size on a body is read, and made for a provider, in a thread, so that others are served meanwhile. Smaller
+ones are read in about a millisecond, and a thread that is waited for costs as much."""
+
 _MOST_CHARACTERS = 40
 
 

@@ -44,8 +44,14 @@ READ = frozenset(
 )
 """The fields that the gateway itself reads, at the top of a body."""
 
-_LETTER_AS_ESCAPE = re.compile(rb"(?<!\\)((?:\\\\)*)\\u00([46][1-9a-fA-F]|[57][0-9aA]|5[fF])")
 _LETTER_MAYBE = re.compile(rb"\\u00[4-7]")  # quick to look for, and seldom there
+# A text that may be a field's name with letters written as escapes. Of a longer one only the beginning is looked at, so
+# that many megabytes of escapes cost no more than as many of anything else.
+_ESCAPE = rb"\\u00(?:6[1-9a-fA-F]|7[0-9aA]|5[fF])"
+_ESCAPED_NAME = re.compile(
+    rb'"[a-z_]{0,%(most)d}+%(escape)b(?:[a-z_]|%(escape)b){0,%(most)d}"'
+    % {b"most": max(map(len, READ)), b"escape": _ESCAPE}
+)
 _MARK = secrets.token_hex(8)
 """No client can have a field that holds this."""
 
@@ -64,7 +70,7 @@ def repeated_field(raw: bytes, body: Mapping[str, Any]) -> str | None:
         body: the same, parsed.
     """
     if _LETTER_MAYBE.search(raw):
-        raw = _LETTER_AS_ESCAPE.sub(lambda match: match[1] + bytes.fromhex(match[2].decode()), raw)
+        raw = _ESCAPED_NAME.sub(_without_escapes, raw)
     suspected = [field for field in body if field in READ and raw.count(f'"{field}"'.encode()) > 1]
     if not suspected:
         return None
@@ -75,6 +81,10 @@ def repeated_field(raw: bytes, body: Mapping[str, Any]) -> str | None:
     except TypeError:
         pass  # nested more deeply than can be written
     return _at_the_top(suspected, raw) if suspected else None
+
+
+def _without_escapes(name: re.Match[bytes]) -> bytes:
+    return b'"%b"' % orjson.loads(name[0]).encode()
 
 
 def _times(field: str, raw: bytes) -> int:

@@ -22,6 +22,7 @@ from turnout.gateway.choosing.needs import Needs
 from turnout.gateway.counters import Counters
 from turnout.gateway.errors import RequestError, from_upstream
 from turnout.gateway.limits.worst_case import worst_case
+from turnout.gateway.protocols.base import LARGE_BYTES
 from turnout.gateway.steps.account import Account
 from turnout.gateway.upstreams.balancing import LONGEST_REST_S, Address, Place
 from turnout.gateway.upstreams.model import UpstreamModel
@@ -133,7 +134,10 @@ class Calls:
     async def _try(self, model: UpstreamModel) -> ProviderAnswer:
         """The first answer of this model that is not worth a retry."""
         account, retries = self._account, self._upstream.retries
-        account.bridge, body = account.request.made_for(model.config)
+        request = account.request
+        if len(request.raw) >= LARGE_BYTES:
+            await asyncio.to_thread(request.made_for, model.config)
+        account.bridge, body = request.made_for(model.config)
         tried: list[Address] = []
         name = account.choice.session
         session = name.id if name is not None and len(model.balancer.addresses) > 1 else None

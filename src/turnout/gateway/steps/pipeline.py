@@ -30,7 +30,7 @@ from turnout.gateway.choosing.chooser import Chooser
 from turnout.gateway.choosing.routes import Routes
 from turnout.gateway.counters import Counters
 from turnout.gateway.errors import RequestError, from_upstream, internal_error, not_routed, stopping
-from turnout.gateway.protocols.base import ClientProtocol
+from turnout.gateway.protocols.base import LARGE_BYTES, ClientProtocol
 from turnout.gateway.protocols.decision_only import DECISION_ONLY
 from turnout.gateway.protocols.usage import Usage
 from turnout.gateway.steps.access import Access
@@ -103,7 +103,8 @@ class Pipeline:
             await refuse_body(receive, send, error, protocol.error_body(error))
             return None
         try:
-            request = protocol.parse(raw)
+            is_large = len(raw) >= LARGE_BYTES
+            request = await asyncio.to_thread(protocol.parse, raw) if is_large else protocol.parse(raw)
             self._access.admit(caller, request)
             target = self._routes.find(request.model)
             if not protocol.routed and not isinstance(target, UpstreamModel):
