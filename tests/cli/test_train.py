@@ -97,6 +97,7 @@ def test_evaluation_on_nothing_but_training_queries(run, outcomes: Path, tmp_pat
     [
         (["knn"], "nothing to learn from"),
         (["knnn", "--outcomes", "FILE", *PAIR], "Did you mean 'knn'?"),
+        (["default", "--outcomes", "FILE", *PAIR], "turnout adapt default"),
         (["knn", "--outcomes", "FILE"], "Give --pair STRONG,WEAK"),
         (["knn", "--outcomes", "FILE", "--pair", "big,tiny"], "No model in these outcomes named 'tiny'"),
         (["knn", "--outcomes", "FILE", *PAIR, "--set", "neighbours=3"], "setting of the router 'knn'"),

@@ -131,9 +131,13 @@ def make_router(
 
     Raises:
         UnknownNameError: no router, encoder, preset or setting has this name.
+        InvalidValueError: the name is a shipped router's, or a setting is not what it must be.
     """
     from turnout.evaluation.candidates import arguments_for
+    from turnout.routers.base import shipped_routers
 
+    if name in shipped_routers():
+        raise InvalidValueError(f"'{name}' is trained already. To teach it your own queries: turnout adapt {name}")
     router_class = registry.load("router", name)
     given = parse_settings(f"router '{name}'", router_class, settings)
 
