@@ -56,6 +56,27 @@ def test_a_folder_replaces_another_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [folder]
 
 
+def test_of_two_runs_that_write_a_new_folder_at_once_the_last_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import turnout.atomic_write as module
+
+    folder, real = tmp_path / "router", module.os.replace
+
+    def come_too_late(source: object, target: Path) -> None:
+        if target == folder and not folder.exists():
+            monkeypatch.undo()
+            with write_folder_atomically(folder) as place:
+                (place / "first").touch()
+        real(source, target)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module.os, "replace", come_too_late)
+    with write_folder_atomically(folder) as place:
+        (place / "last").touch()
+    assert [path.name for path in folder.iterdir()] == ["last"]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
 def test_a_failure_leaves_the_old_folder_and_no_other(tmp_path: Path) -> None:
     folder = tmp_path / "router"
     folder.mkdir()

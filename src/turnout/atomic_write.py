@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -66,10 +67,7 @@ def write_folder_atomically(folder: str | Path) -> Iterator[Path]:
             yield temporary
             _give_default_permissions(temporary, 0o777)
             _sync(temporary)
-            if folder.exists():
-                _swap(temporary, folder)
-            else:
-                os.replace(temporary, folder)
+            _put_in_place(temporary, folder)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -114,6 +112,18 @@ def _naming(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise NotWritableError(path, error.strerror or str(error)) from error
+
+
+def _put_in_place(new: Path, folder: Path) -> None:
+    if folder.exists():
+        _swap(new, folder)
+        return
+    try:
+        os.replace(new, folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        _swap(new, folder)  # another run has put its own there since: the last one stays
 
 
 def _swap(new: Path, folder: Path) -> None:
