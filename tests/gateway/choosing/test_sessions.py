@@ -11,6 +11,7 @@ from ledgers import KINDS, empty_database
 
 from turnout.errors import LedgerError
 from turnout.gateway.choosing.sessions import KEPT_S, Session, Sessions
+from turnout.gateway.ledger import remembered
 from turnout.gateway.ledger.calls import LedgerCalls
 from turnout.gateway.ledger.schema import open_ledger
 from turnout.gateway.ledger.sqlite import SqliteDatabase
@@ -37,7 +38,8 @@ async def test_memory_forgets_what_was_not_seen_for_longest() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_processes_share_what_they_remember(kind: str, tmp_path: Path) -> None:
+async def test_processes_share_what_they_remember(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembered, "READ_LIMIT_S", 30.0)
     with empty_database(kind, tmp_path) as database:
         open_ledger(database, create=True).close()
         clock = Clock()

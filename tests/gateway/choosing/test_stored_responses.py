@@ -27,6 +27,7 @@ from turnout.gateway.choosing.stored_responses import (
     response_id,
     share_a_store,
 )
+from turnout.gateway.ledger import remembered
 from turnout.gateway.ledger.calls import LedgerCalls
 from turnout.gateway.ledger.schema import open_ledger
 
@@ -139,7 +140,11 @@ async def test_what_is_not_to_be_stored_is_not_remembered(tables: dict[str, Any]
     assert await gateway.app.stored_responses.find(key_of(id)) is None
 
 
-async def test_another_worker_and_the_next_start_know(tables: dict[str, Any], start: Start, tmp_path: Path) -> None:
+async def test_another_worker_and_the_next_start_know(
+    tables: dict[str, Any], start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembered, "READ_LIMIT_S", 30.0)
+    monkeypatch.setattr(remembered, "_LOOK_AGAIN_S", 1.0)
     first = await start(**tables, server={"workers": 2})
     second = await start(**tables, server={"workers": 2})
     id, _, _ = await ask(first, EASY)
