@@ -2,9 +2,9 @@
 
     python benchmarks/adapt.py --data DIR > benchmarks/results/adapt.json
 
-On development sources that the shipped router has not seen: MMLU-Pro's stemez rows (gpt-4o against Mixtral)
-and MATH (Llama-3.1-70B against 8B). Labels are drawn anew for each seed; all others are the
-test.
+On development sources that the shipped router has not seen: MMLU-Pro's stemez and SciBench rows (gpt-4o against
+Mixtral), MATH (Llama-3.1-70B against 8B), and AlpacaEval (a judge's preferences; a model's score is its share of each).
+Labels are drawn anew for each seed; all others are the test. `seconds` is one core's processor time.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +31,17 @@ from turnout.routers.base import Router
 from turnout.routers.blend import Blend
 from turnout.types import JSON, ModelPair
 
+sys.path.append(str(Path(__file__).parents[1] / "tools/train_shipped_router"))
+from measure import judged
+
 LABELS = (50, 100, 200, 500, 1_500)
 SEEDS = {50: 6, 100: 6, 200: 4, 500: 3, 1_500: 1}
 TASKS = (
     ("zeroeval", "zeroeval/crux_math.jsonl.gz", "math", "Meta-Llama-3.1-70B-Instruct", "Meta-Llama-3.1-8B-Instruct"),
     ("mmlu-pro", "mmlu_pro/mmlu_pro_per_question.jsonl.gz", "stemez", "gpt4o_may2024", "Mixtral-8x7B-Instruct-v0.1"),
+    ("mmlu-pro", "mmlu_pro/mmlu_pro_per_question.jsonl.gz", "scibench", "gpt4o_may2024", "Mixtral-8x7B-Instruct-v0.1"),
 )
+JUDGED = "alpaca-eval"
 N_REPLICATES = 200
 
 
@@ -48,15 +54,25 @@ def main() -> None:
     start = Router.load(encoder=encoder)
     assert isinstance(start, Blend)
     curves: list[dict[str, JSON]] = []
+    for name, table in tables(data):
+        points = [point(table, start, n) for n in LABELS if n < 0.8 * len(table)]
+        curves.append({"source": name, "pair": str(table.pair), "points": points})
+    print(json.dumps({"command": "adapt.py --data DIR", "curves": curves}, indent=2))
+
+
+def tables(data: Path) -> Iterator[tuple[str, PairTable]]:
+    """Each source's name and outcomes."""
     for importer, path, keep, strong, weak in TASKS:
         outcomes = Reading(registry.load("importer", importer)(), data / path).to_memory().data
         assert isinstance(outcomes, Outcomes)
         pair = ModelPair(strong, weak)
         kept = outcomes.take(np.array([keep in name for name in outcomes.source])).for_pair(pair)
-        table = PairTable(keep, keep, pair, kept, scale=1.0)
-        points = [point(table, start, n) for n in LABELS if n < 0.8 * len(table)]
-        curves.append({"source": f"{importer}/{keep}", "pair": str(pair), "points": points})
-    print(json.dumps({"command": "adapt.py --data DIR", "curves": curves}, indent=2))
+        yield f"{importer}/{keep}", PairTable(keep, keep, pair, kept, scale=1.0)
+    battles = judged(data)[JUDGED]
+    pair = ModelPair(battles.model_a[0], battles.model_b[0])
+    share = battles.share_a
+    outcomes = Outcomes.from_columns(battles.queries, {pair.strong: share, pair.weak: 1 - share})
+    yield JUDGED, PairTable(JUDGED, JUDGED, pair, outcomes.for_pair(pair), scale=1.0)
 
 
 def point(table: PairTable, start: Blend, n_labels: int) -> dict[str, JSON]:
@@ -65,9 +81,9 @@ def point(table: PairTable, start: Blend, n_labels: int) -> dict[str, JSON]:
     for split in golden_splits(table, n_labels, SEEDS[n_labels]):
         battles = table.outcomes.take(split.train).battles(table.pair, scale=table.scale)
         queries = [table.outcomes.queries[row] for row in split.test]
-        began = time.perf_counter()
+        began = time.process_time()
         router = Blend(start.encoder).fit(battles, start=start)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.process_time() - began)
         kept.append(router.block_shares_["prior"])
         adapted.append(Replay(router.predict_win_rate(queries), split.test, split.seed))
         anew = Blend(start.encoder).fit(battles)

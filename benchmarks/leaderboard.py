@@ -5,7 +5,8 @@
 Three runs of `turnout evaluate --compare`, whose commands stand in the report: routers that learn from a benchmark's
 own golden labels; routers without a label of MMLU, GSM8K and MT Bench, from what the shipped router learned from; and
 such routers on one source after another that is left out of that. A fourth draws curves. Nothing is tuned or chosen.
-The encoder `minilm` must have been pulled. DIR holds the outcome files that docs/adr/0001-selection-protocol.md names.
+The encoder `minilm` must have been pulled; its vectors of 24,000 questions take about ten minutes of one core. DIR
+holds the outcome files that docs/adr/0001-selection-protocol.md names.
 """
 
 from __future__ import annotations
@@ -62,6 +63,9 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, metavar="DIR", help="Keep what is done here: a run that was stopped goes on after it."
     )
+    parser.add_argument(
+        "--vectors", type=Path, metavar="FILE", help="Keep the encoders' vectors here; another run may have filled it."
+    )
     parser.add_argument("--runs", nargs="+", default=list(RUNS), choices=RUNS, help="Not all of them.")
     parser.add_argument(
         "--quick",
@@ -71,6 +75,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         work = options.work or Path(place)
+        vectors = options.vectors or work / "vectors.sqlite"
         report, figures = [], {}
         runs = make_runs(options.data, work, quick=options.quick)
         for name in options.runs:
@@ -78,7 +83,7 @@ def main() -> None:
             command = shown(run.words, options.data, work)
             kept = json.loads(done.read_text()) if done.exists() else {}
             if kept.get("command") != command:
-                printed, minutes = evaluate([*run.words, "--out", str(work / name)], work)
+                printed, minutes = evaluate([*run.words, "--out", str(work / name)], vectors)
                 kept = {"command": command, "printed": printed, "minutes": minutes}
                 write(done, json.dumps(kept))
             took = f"{kept['minutes']:.0f} minutes of one core."
@@ -86,12 +91,13 @@ def main() -> None:
             found = json.loads((work / name / "results.json").read_text())
             figures[name] = {"command": command, "minutes": round(kept["minutes"], 1), **without_curves(found)}
         options.out.mkdir(parents=True, exist_ok=True)
-        evaluate([*curves(options.data), "--plot", str(options.out / "curves.png")], work)
+        evaluate([*curves(options.data), "--plot", str(options.out / "curves.png")], vectors)
     total = sum(run["minutes"] for run in figures.values())
-    given = (" --quick" if options.quick else "") + (
-        "" if options.runs == list(RUNS) else f" --runs {' '.join(options.runs)}"
-    )
-    write(options.out / "README.md", INTRODUCTION.format(options=given, minutes=total) + "\n".join(report))
+    given = (" --quick" if options.quick else "") + (" --vectors FILE" if options.vectors else "")
+    given += "" if options.runs == list(RUNS) else f" --runs {' '.join(options.runs)}"
+    kept_before = "\nVectors were kept in FILE by an earlier run, so that these minutes are without those of encoding."
+    introduction = INTRODUCTION.format(options=given, minutes=total, vectors=kept_before if options.vectors else "")
+    write(options.out / "README.md", introduction + "\n".join(report))
     write(options.out / "figures.json", json.dumps(figures, separators=(",", ":")) + "\n")
 
 
@@ -109,7 +115,7 @@ class Run:
 INTRODUCTION = """# Leaderboard
 
 Made by `OMP_NUM_THREADS=1 python benchmarks/leaderboard.py --data DIR{options}` in {minutes:.0f} minutes of one core's
-time. The machine was busy with other things: times to train and to decide are rough, and
+time.{vectors} The machine was busy with other things: times to train and to decide are rough, and
 [measured better elsewhere](../../../docs/reference/routers.md). All routers have their default settings; nothing was
 chosen by these figures. [What the columns mean](../../../docs/reference/metrics.md);
 [what is proven and what is not](../../../docs/adr/0007-what-the-default-router-reaches.md). The figures by seed are in
@@ -195,9 +201,9 @@ def sources(data: Path) -> Outcomes:
     )
 
 
-def evaluate(words: Sequence[str], scratch: Path) -> tuple[str, float]:
+def evaluate(words: Sequence[str], kept_vectors: Path) -> tuple[str, float]:
     """What `turnout evaluate` prints, and how many minutes of one core it took; its progress goes to stderr."""
-    vectors = ["--vectors", str(scratch / "vectors.sqlite")]
+    vectors = ["--vectors", str(kept_vectors)]
     command = [sys.executable, "-c", "from turnout.cli import main; main()", "evaluate", *words, *vectors]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout

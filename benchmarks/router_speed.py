@@ -29,7 +29,7 @@ from turnout.routers.base import Router
 from turnout.types import ModelPair
 
 ROOT = Path(__file__).parents[1]
-ROUTERS = ("knn", "linear", "cluster", "conditional-bt", "irt", "mf", "sw")
+ROUTERS = ("blend", "knn", "linear", "cluster", "conditional-bt", "irt", "mf", "sw")
 N_TOKENS = 64
 
 

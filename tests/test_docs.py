@@ -199,6 +199,27 @@ def _reached(found: dict[str, Any]) -> str:
     return f"{found['queries']:,} | {found['apgr']:.3f} ({low:.3f} to {high:.3f})"
 
 
+def test_the_default_routers_record_gives_what_was_measured() -> None:
+    record = (ROOT / "docs/adr/0007-what-the-default-router-reaches.md").read_text("utf-8")
+    for curve in results("adapt.json")["curves"]:
+        for point in curve["points"]:
+            cells = [
+                curve["source"].split("/")[-1],
+                f"{point['labels']:,}",
+                f"{point['seeds']}",
+                *(f"{point[name]:.3f}" for name in ("adapted", "from_nothing")),
+                "{:+.4f} ({:+.4f} to {:+.4f})".format(point["difference"], *point["difference_interval"]),
+                f"{point['kept_of_start']:.2f}",
+            ]
+            assert f"| {' | '.join(cells)} |" in record
+    board = results("leaderboard/figures.json")
+    means = {run: {row["router"]: row["mean_apgr"] for row in board[run]["leaderboard"]} for run in board}
+    best = means["golden"]["blend"]
+    assert f"{best['value']:.3f} ({best['low']:.3f} to {best['high']:.3f})" in " ".join(record.split())
+    left_out = " | ".join(f"{means['left-out'][name]['value']:.3f}" for name in ("blend", "linear", "knn", "length"))
+    assert f"| mean | | {left_out} |" in record
+
+
 def test_the_gateways_figures_are_those_that_were_measured() -> None:
     page, measured = (ROOT / "docs/how-to/gateway.md").read_text("utf-8"), results("gateway_peers.json")
     for name, plain in measured["plain"].items():
