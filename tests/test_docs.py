@@ -18,6 +18,7 @@ import pytest
 from turnout.cli.main import turnout
 from turnout.config import parse_config
 from turnout.errors import MissingExtraError
+from turnout.gateway.choosing.stickiness import WORTH_SPENDING
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -234,3 +235,23 @@ def test_the_conversations_dollars_are_those_that_were_measured() -> None:
         usd = case["usd"]
         figures = [f"{usd[name]:.4f}" for name in ("sticky", "not sticky", f"all {case['strong']}")]
         assert f"| {case['strong']}, {case['strong']}-mini | {case['pace']} | {' | '.join(figures)} |" in page
+
+
+def test_the_rules_of_staying_are_as_they_were_measured() -> None:
+    page, measured = (ROOT / "docs/how-to/choosing.md").read_text("utf-8"), results("stickiness_rules.json")
+    assert measured["worth_spending"] == WORTH_SPENDING
+    rules = measured["seeds"][1]["rules"]
+    for name in (
+        "never stay",
+        "one turn",
+        "break even",
+        "break even at 1/2",
+        "shipped",
+        "break even at 1/8",
+        "chance 1/4",
+        "chance by history",
+        "pauses vary, history, break even at 1/2",
+    ):
+        row = rules[name]
+        figures = f"{row['mean_ratio']:.4f} | {row['p99_ratio']:.3f} | {row['worst_ratio']:.3f}"
+        assert f" | {figures} | {row['mean_regret_usd']:.4f} |" in page, name

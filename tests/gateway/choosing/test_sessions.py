@@ -11,7 +11,7 @@ from ledgers import KINDS, empty_database
 
 from turnout.errors import LedgerError
 from turnout.gateway.choosing.sessions import KEPT_S, Session, Sessions
-from turnout.gateway.ledger import remembered
+from turnout.gateway.ledger import remembered, schema
 from turnout.gateway.ledger.calls import LedgerCalls
 from turnout.gateway.ledger.schema import open_ledger
 from turnout.gateway.ledger.sqlite import SqliteDatabase
@@ -60,6 +60,21 @@ async def test_processes_share_what_they_remember(kind: str, tmp_path: Path, mon
         await second.aclose()
         with closing(open_ledger(database)) as connection:
             assert connection.execute("SELECT id FROM sessions") == [("c",)]
+
+
+async def test_a_session_of_an_earlier_version_has_cost_nothing_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = SqliteDatabase(tmp_path / "ledger.sqlite3")
+    before = [step for step in schema.MIGRATIONS if step is not schema.add_cost_of_staying_to_sessions]
+    with monkeypatch.context() as earlier:
+        earlier.setattr(schema, "MIGRATIONS", tuple(before))
+        with closing(open_ledger(database, create=True)) as connection:
+            connection.execute("INSERT INTO sessions VALUES ('a', 'big', 1000000.0, 80000, 19, 2.5)")
+    open_ledger(database).close()
+    sessions = Sessions(LedgerCalls(database), clock=Clock())
+    assert await sessions.find("a") == Session("big", 1_000_000.0, 80_000, 19, 2.5, stay_usd=0.0)
+    await sessions.aclose()
 
 
 async def test_a_ledger_that_fails_costs_only_what_others_knew(

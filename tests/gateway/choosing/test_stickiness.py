@@ -16,6 +16,7 @@ from turnout.gateway.choosing.session_name import SessionName
 from turnout.gateway.choosing.sessions import Session
 from turnout.gateway.choosing.stickiness import (
     TOOL_LOOP,
+    beyond_weak_usd,
     calls_a_turn,
     has_begun,
     in_tool_loop,
@@ -28,6 +29,7 @@ from turnout.gateway.protocols.anthropic_messages import ANTHROPIC_MESSAGES
 from turnout.gateway.protocols.base import ClientProtocol, ModelRequest
 from turnout.gateway.protocols.openai_chat import OPENAI_CHAT
 from turnout.gateway.protocols.openai_responses import OPENAI_RESPONSES
+from turnout.gateway.protocols.usage import Usage
 from turnout.pricing import Price
 
 URL = "http://127.0.0.1:1/v1"
@@ -76,25 +78,43 @@ def test_a_tool_loop_is_told_by_what_happened_last(body: dict[str, Any], expecte
     assert in_tool_loop(body) is expected
 
 
+ANSWER = {"role": "assistant", "content": "Paris."}
 ONE_ANSWER = request(user("x"), {"role": "assistant", "content": "y"}, user("and now?"))
 
 
 def test_the_dollars_by_hand() -> None:
-    """100,000 cached tokens; 30 answers to 3 turns, and a fourth turn that begins."""
-    turns = [user("x"), *[CALL, RESULT] * 10] * 3
-    asked = request(*turns, user("and now?"))
+    """100,000 cached tokens; 6 answers to 3 turns, and a fourth turn that begins."""
+    asked = request(*[user("x"), CALL, RESULT, ANSWER] * 3, user("and now?"))
     session = Session("big", 0.0, 100_000, 500, pace_s=150.0)
-    assert calls_a_turn(asked) == 10
+    assert calls_a_turn(asked) == 2
     # Thrown away: 100,000 tokens at $9 a million, the difference between the full and the cached price.
     assert thrown_away_usd(session, STRONG) == pytest.approx(0.9)
-    # Each call at strong reads at $1 and writes 500 tokens at $30: 0.1 + 0.015. The first at weak reads at $1, the
-    # later ones at $0.1, and writes at $2: 0.1 + 0.001, then 0.01 + 0.001.
-    saved = 10 * 0.115 - 0.101 - 9 * 0.011
-    assert saved_usd(asked, session, STRONG, WEAK) == pytest.approx(saved)
-    assert reason_to_stay(asked, session, STRONG, WEAK, now=100.0) is None, "0.95 saved, 0.90 thrown away"
+    # Each call at strong reads at $1 and writes 500 tokens at $30: 0.1 + 0.015; at weak at $0.1 and $2: 0.01 + 0.001.
+    assert saved_usd(session, STRONG, WEAK, tokens=100_000, calls=2) == pytest.approx(2 * 0.104)
+    # 20,000 new tokens are read in the first call alone, at $10 and at $1.
+    longer = saved_usd(session, STRONG, WEAK, tokens=120_000, calls=2)
+    assert longer == pytest.approx(0.315 - 0.031 + 0.135 - 0.013)
+    reason = reason_to_stay(asked, session, STRONG, WEAK, now=100.0)
+    assert reason == "stays with strong: $0.2080 so far to keep a prompt cache worth $0.9000"
+
+
+@pytest.mark.parametrize(("spent", "stays"), [(0.0, True), (0.12, True), (0.122, False), (5.0, False)])
+def test_it_goes_once_staying_has_cost_a_quarter_of_the_cache(spent: float, stays: bool) -> None:
+    """A quarter of $0.9 is $0.225, and this turn takes $0.104."""
     assert calls_a_turn(ONE_ANSWER) == 1
-    reason = reason_to_stay(ONE_ANSWER, session, STRONG, WEAK, now=100.0)
-    assert reason == "stays with strong: its prompt cache saves $0.9000"
+    session = Session("big", 0.0, 100_000, 500, 150.0, stay_usd=spent)
+    reason = reason_to_stay(ONE_ANSWER, session, STRONG, WEAK, now=200.0)
+    expected = f"stays with strong: ${spent + 0.104:.4f} so far to keep a prompt cache worth $0.9000"
+    assert reason == (expected if stays else None)
+
+
+def test_writing_to_a_cache_has_its_price_on_either_side() -> None:
+    strong, weak = Price(5.0, 25.0, 0.5, 6.25), Price(1.0, 5.0, 0.1, 1.25)
+    session = Session("big", 0.0, 100_000, 0, 150.0)
+    big, small = ModelConfig("big", URL, price=strong), ModelConfig("small", URL, price=weak)
+    assert thrown_away_usd(session, big) == pytest.approx(0.625 - 0.05)
+    assert saved_usd(session, big, small, tokens=104_000, calls=1) == pytest.approx(0.04 + 4_000 * 5 / 1e6)
+    assert beyond_weak_usd(Usage(104_000, 0, 100_000, 4_000), strong, weak) == pytest.approx(0.06)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +137,7 @@ def test_a_cache_that_has_no_price_holds_nobody() -> None:
     no_discount = ModelConfig("big", URL, price=Price(10.0, 30.0))
     assert reason_to_stay(ONE_ANSWER, session, no_discount, WEAK, now=100.0) is None
     assert reason_to_stay(ONE_ANSWER, session, ModelConfig("big", URL), WEAK, now=100.0) is None
+    assert reason_to_stay(ONE_ANSWER, session, STRONG, ModelConfig("small", URL), now=100.0) is None
 
 
 def test_a_tool_loop_stays_whatever_it_costs() -> None:
@@ -173,10 +194,10 @@ PRICED = {
 }
 
 
-async def priced(start: Start, provider: Provider, **options: Any) -> RunningGateway:
+async def priced(start: Start, provider: Provider, *, workers: int = 1, **options: Any) -> RunningGateway:
     models = {name: {"base_url": provider.base_url, **prices} for name, prices in PRICED.items()}
     route = {"router": "fake", "strong": "big", "weak": "small", "threshold": 0.5, "query": "last"}
-    return await start(models=models, routes={"auto": {**route, **options}})
+    return await start(models=models, routes={"auto": {**route, **options}}, server={"workers": workers})
 
 
 async def ask(gateway: RunningGateway, *messages: Any) -> tuple[str, str]:
@@ -185,10 +206,10 @@ async def ask(gateway: RunningGateway, *messages: Any) -> tuple[str, str]:
     return headers["x-turnout-model"], headers["x-turnout-reason"]
 
 
-HARD, EASY, ANSWER = user("a hard one"), user("an easy one"), {"role": "assistant", "content": "Paris."}
+HARD, EASY = user("a hard one"), user("an easy one")
 
 
-async def test_a_cache_that_is_worth_more_than_the_saving_keeps_the_conversation(
+async def test_a_cache_that_is_worth_more_than_staying_costs_keeps_the_conversation(
     provider: Provider, start: Start
 ) -> None:
     gateway = await priced(start, provider)
@@ -196,7 +217,8 @@ async def test_a_cache_that_is_worth_more_than_the_saving_keeps_the_conversation
     provider.default = cached(80_000)
     assert await ask(gateway, HARD) == ("big", "at or above the threshold")
     clock.now += 200.0
-    stays = ("big", "stays with strong: its prompt cache saves $0.7200")
+    # To read 80,000 cached tokens takes $0.08 at either, and to write 19 tokens 19 x $28 / 1,000,000 more at strong.
+    stays = ("big", "stays with strong: $0.0005 so far to keep a prompt cache worth $0.7200")
     assert await ask(gateway, HARD, ANSWER, EASY) == stays
     assert await ask(gateway, HARD, ANSWER, EASY, CALL, RESULT) == ("big", TOOL_LOOP)
     assert await ask(gateway, user("another hard one"), ANSWER, EASY) == ("small", "below the threshold")
@@ -205,6 +227,50 @@ async def test_a_cache_that_is_worth_more_than_the_saving_keeps_the_conversation
     rows = await gateway.entries(4)
     assert (rows[1].side, rows[1].reason, rows[1].win_rate) == ("strong", stays[1], 0.1)
     assert rows[0].cost_usd == pytest.approx((10_000 * 10 + 80_000 * 1 + 19 * 30) / 1e6)
+
+
+async def test_what_staying_has_cost_adds_up_until_it_goes_for_all_workers(provider: Provider, start: Start) -> None:
+    """Each answer costs 10,000 x $9 + 19 x $28 a million beyond weak; a quarter of the cache is worth $0.18."""
+    first, second = await priced(start, provider, workers=2), await priced(start, provider, workers=2)
+    first.app.sessions.clock = second.app.sessions.clock = clock = Clock()
+    provider.default = cached(80_000)
+    talk = [HARD]
+
+    async def say(gateway: RunningGateway, *messages: Any) -> tuple[str, str]:
+        clock.now += 200.0
+        talk.extend(messages)
+        model, reason = await ask(gateway, *talk)
+        await gateway.app.sessions.written()
+        return model, reason
+
+    assert (await say(first))[0] == "big"
+    for gateway, told in ((first, 0.0005), (second, 0.0911), (first, None)):
+        expected = f"stays with strong: ${told:.4f} so far to keep a prompt cache worth $0.7200" if told else None
+        assert await say(gateway, ANSWER, EASY) == ("big" if told else "small", expected or "below the threshold")
+    assert (await say(first, ANSWER, HARD))[0] == "big"
+    assert (await say(first, ANSWER, EASY))[1].startswith("stays with strong: $0.0005 so far"), "a new absence"
+    assert await say(first, CALL, RESULT) == ("big", TOOL_LOOP)
+    assert await say(first, ANSWER, EASY) == ("small", "below the threshold"), "the loop's answers count, too"
+
+
+async def test_a_turn_that_wants_strong_ends_what_staying_has_cost(provider: Provider, start: Start) -> None:
+    gateway = await priced(start, provider)
+    gateway.app.sessions.clock = clock = Clock()
+    provider.default = cached(80_000)
+    talk, spent = [HARD], []
+    for then in (EASY, HARD, EASY):
+        await ask(gateway, *talk)
+        session = await gateway.app.sessions.find(named(request(HARD)))
+        assert session is not None
+        spent.append(session.stay_usd)
+        talk += [ANSWER, then]
+        clock.now += 200.0
+    assert spent == pytest.approx([0.0, 0.090532, 0.0])
+    provider.default = cached(0)
+    await ask(gateway, *talk[:-2])
+    session = await gateway.app.sessions.find(named(request(HARD)))
+    assert session is not None
+    assert (session.cached_tokens, session.time) == (0, clock.now), "a cache that was not found is not counted on"
 
 
 async def test_without_a_cache_it_goes_when_the_user_speaks(provider: Provider, start: Start) -> None:

@@ -14,7 +14,7 @@ from turnout.gateway.asgi import Header, Scope
 from turnout.gateway.choosing.needs import TOO_LONG, Needs
 from turnout.gateway.choosing.routes import ServedRoute
 from turnout.gateway.choosing.session_name import SessionName
-from turnout.gateway.choosing.sessions import Sessions
+from turnout.gateway.choosing.sessions import Session, Sessions
 from turnout.gateway.choosing.stickiness import TOOL_LOOP, has_begun, in_tool_loop, reason_to_stay
 from turnout.gateway.choosing.stored_responses import StoredResponse, StoredResponses, followed, key_of, share_a_store
 from turnout.gateway.counters import Counters
@@ -52,6 +52,8 @@ class Choice:
     """Models to try where the chosen one and its own fallbacks fail."""
     session: SessionName | None = None
     """The conversation, where it may stay with a model."""
+    stays: Session | None = None
+    """What was remembered of the conversation, where it stays with strong against its win rate."""
     by_exception: bool = False
     """Whether something else than the win rate decided, which the conversation's next request may not show."""
     held_by: frozenset[str] = frozenset()
@@ -118,14 +120,16 @@ class Chooser:
             if not free:
                 return self._with_holder(target, request, query, session, earlier, held_by)
         decision = self._only_one_can(target, Needs(request, query))
-        by_exception = decision is not None
+        by_exception, stays = decision is not None, None
         if decision is None:
             decision = await self._decide(target, query, request)
             by_exception = decision.reason == ROUTER_FAILED
+            found = None
             if session is not None and decision.side == "weak" and (earlier or has_begun(request)):
-                stays = await self._stays(target, request, session, decision)
-                by_exception = stays is not None
-                decision = stays or decision
+                found = await self._stays(target, request, session)
+            if found is not None:
+                by_exception, (reason, stays) = True, found
+                decision = replace(decision, model=target.strong.name, side="strong", reason=reason)
         if followed(request.body) is not None and not held_by:
             unknown = "unknown here" if earlier is None else f"with '{earlier.model}', which is not of this route"
             decision = replace(decision, reason=f"{decision.reason}; the earlier response is {unknown}")
@@ -141,6 +145,7 @@ class Chooser:
             target.weak,
             target.config.fallbacks,
             session,
+            stays,
             by_exception,
             held_by,
         )
@@ -223,10 +228,8 @@ class Chooser:
         chosen = target.strong if side == "strong" else target.weak
         return Decision(chosen.name, side, _NAN, target.policy.threshold, reason, target.policy.route)
 
-    async def _stays(
-        self, target: ServedRoute, request: ModelRequest, name: SessionName, decision: Decision
-    ) -> Decision | None:
-        """The decision that keeps the conversation with strong, if it is there and has a reason to stay."""
+    async def _stays(self, target: ServedRoute, request: ModelRequest, name: SessionName) -> tuple[str, Session] | None:
+        """Why the conversation stays with strong and what is remembered of it, if it is there and has a reason."""
         assert self._sessions is not None
         session = await self._sessions.find(name.id)
         if session is None or session.model != target.strong.name:
@@ -239,7 +242,7 @@ class Chooser:
             self._counters.stayed_in_tool_loop += 1
         else:
             self._counters.stayed_for_cache += 1
-        return replace(decision, model=target.strong.name, side="strong", reason=reason)
+        return reason, session
 
     async def _decide(self, target: ServedRoute, query: str, request: ModelRequest) -> Decision:
         win_rate, reason = _NAN, NO_TEXT

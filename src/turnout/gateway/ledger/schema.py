@@ -142,6 +142,11 @@ def create_stored_responses(connection: Connection, database: Database) -> None:
     connection.execute("CREATE INDEX stored_responses_by_time ON stored_responses (time)")
 
 
+def add_cost_of_staying_to_sessions(connection: Connection, database: Database) -> None:
+    """What it has cost so far to keep a conversation's prompt cache."""
+    connection.execute("ALTER TABLE sessions ADD COLUMN stay_usd DOUBLE PRECISION NOT NULL DEFAULT 0")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     create_decisions,
     create_feedback,
@@ -150,6 +155,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     create_sessions,
     add_pace_of_sessions,
     create_stored_responses,
+    add_cost_of_staying_to_sessions,
 )
 """In order. Which ones a ledger has seen stands in its table `migrations`, by their names."""
 

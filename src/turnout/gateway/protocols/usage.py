@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from turnout.pricing import Price
+
 MOST_TOKENS = 1_000_000_000_000
 """A provider that says more than this is not believed: neither sums nor databases hold whatever JSON can say."""
 
@@ -17,6 +19,15 @@ class Usage:
     output_tokens: int
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+
+    def cost_usd(self, price: Price) -> float:
+        """US dollars at a price."""
+        return price.cost_usd(
+            self.input_tokens,
+            self.output_tokens,
+            cached_input_tokens=self.cache_read_tokens,
+            cache_write_tokens=self.cache_write_tokens,
+        )
 
 
 def chat_usage(answer: dict[str, Any]) -> Usage | None:

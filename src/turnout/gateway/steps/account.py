@@ -103,11 +103,4 @@ def _between(start: float | None, end: float | None) -> float | None:
 
 
 def _cost_usd(price: Price | None, usage: Usage | None) -> float | None:
-    if price is None or usage is None:
-        return None
-    return price.cost_usd(
-        usage.input_tokens,
-        usage.output_tokens,
-        cached_input_tokens=usage.cache_read_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-    )
+    return None if price is None or usage is None else usage.cost_usd(price)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from turnout.gateway.choosing.sessions import Session, Sessions
-from turnout.gateway.choosing.stickiness import in_tool_loop
+from turnout.gateway.choosing.stickiness import beyond_weak_usd, in_tool_loop
 from turnout.gateway.choosing.stored_responses import StoredResponse, StoredResponses, conversation_id, key_of
 from turnout.gateway.counters import Counters
 from turnout.gateway.ledger.writing import Entry, Ledger
@@ -109,12 +109,26 @@ class SessionRecorder:
             self._sessions.forget(choice.session.id)
             return
         cached = usage.cache_read_tokens + usage.cache_write_tokens if usage else 0
-        if cached or choice.by_exception or account.fell_back is not None:
+        before = self._sessions.known_here(choice.session.id)
+        if cached or choice.by_exception or account.fell_back is not None or before is not None:
             now = self._sessions.clock()
             output = usage.output_tokens if usage else 0
-            before = self._sessions.known_here(choice.session.id)
             if before is None:
                 pace_s = account.latency_s()
             else:
                 pace_s = max(0.0, now - before.time) if in_tool_loop(account.request.body) else before.pace_s
-            self._sessions.keep(choice.session.id, Session(choice.strong.name, now, cached, output, pace_s))
+            kept = Session(choice.strong.name, now, cached, output, pace_s, _stay_usd(account))
+            self._sessions.keep(choice.session.id, kept)
+
+
+def _stay_usd(account: Account) -> float:
+    """What staying with strong has cost, this answer included; nothing where the win rate wanted strong."""
+    choice = account.choice
+    if choice.stays is None:
+        return 0.0
+    assert choice.strong is not None
+    assert choice.weak is not None
+    beyond = None
+    if account.usage is not None:
+        beyond = beyond_weak_usd(account.usage, choice.strong.config.price, choice.weak.config.price)
+    return choice.stays.stay_usd + (beyond or 0.0)
