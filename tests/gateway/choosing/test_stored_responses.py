@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from running_gateway import RunningGateway, Start
 from scripted_provider import Provider, Reply, Request, plain, streamed
 
 from turnout.config import ModelConfig
+from turnout.errors import LedgerError
 from turnout.gateway.choosing.stored_responses import (
     KEPT_S,
     StoredResponse,
@@ -27,9 +29,13 @@ from turnout.gateway.choosing.stored_responses import (
     response_id,
     share_a_store,
 )
+from turnout.gateway.errors import RequestError
 from turnout.gateway.ledger import remembered
 from turnout.gateway.ledger.calls import LedgerCalls
 from turnout.gateway.ledger.schema import open_ledger
+from turnout.gateway.ledger.sqlite import SqliteDatabase
+from turnout.gateway.limits.caller import ANYONE, Caller
+from turnout.gateway.limits.keys import create_key
 
 HARD, EASY = "a hard one", "an easy one"
 
@@ -236,6 +242,128 @@ async def test_a_decision_alone_says_where_it_would_go(tables: dict[str, Any], s
     assert (decision["model"], decision["reason"]) == ("small", "holds the earlier response")
 
 
+def keys(folder: Path, count: int = 2) -> list[str]:
+    """As clients hold them."""
+    with closing(open_ledger(SqliteDatabase(folder / "ledger.sqlite3"), create=True)) as connection:
+        return [create_key(connection)[1] for _ in range(count)]
+
+
+def held_by(key: str, gateway: RunningGateway) -> RunningGateway:
+    """The gateway, asked with this key."""
+    return replace(gateway, openai=gateway.openai.with_options(api_key=key))
+
+
+NOT_FOUND = {
+    "message": "The previous response is none that this gateway gave to this key and still knows of. Send the whole "
+    "conversation instead.",
+    "type": "invalid_request_error",
+    "code": "previous_response_not_found",
+    "param": "previous_response_id",
+}
+
+
+async def test_another_clients_response_is_as_unknown_as_one_that_never_was(
+    tables: dict[str, Any], start: Start, provider: Provider, other: Provider, tmp_path: Path
+) -> None:
+    ann, bob = keys(tmp_path)
+    gateway = await start(**tables)
+    ann_asks, bob_asks = held_by(ann, gateway), held_by(bob, gateway)
+    id, model, _ = await ask(ann_asks, EASY)
+    assert model == "small"
+    asked = len(provider.requests) + len(other.requests)
+    for before in (id, "resp_that_never_was", "r" * 10_000, ""):
+        for fields in ({}, {"model": "small"}, {"stream": True}, {"model": "big", "stream": True}):
+            with pytest.raises(BadRequestError) as caught:
+                await ask(bob_asks, "what did she say?", before=before, **fields)
+            assert caught.value.body == NOT_FOUND
+    body = {"model": "auto", "input": HARD, "previous_response_id": id}
+    for path in ("route", "responses"):
+        headers = {"Authorization": f"Bearer {bob}"}
+        async with gateway.http.post(f"{gateway.url}/{path}", json=body, headers=headers) as refused:
+            assert (refused.status, (await refused.json())["error"]["code"]) == (400, NOT_FOUND["code"])
+    assert len(provider.requests) + len(other.requests) == asked, "the provider was not asked"
+    for fields in ({}, {"model": "small"}):
+        id, model, _ = await ask(ann_asks, HARD, before=id, **fields)
+        assert model == "small"
+
+
+async def test_a_conversation_belongs_to_no_key_unless_the_gateway_gave_it(
+    tables: dict[str, Any], start: Start, tmp_path: Path
+) -> None:
+    ann, bob = keys(tmp_path)
+    gateway = await start(**tables)
+    id, _, _ = await ask(held_by(ann, gateway), EASY)
+    for fields in ({"conversation": "conv_1"}, {"conversation": {"id": "conv_1"}}, {"conversation": {"ID": "conv_1"}}):
+        with pytest.raises(BadRequestError) as caught:
+            await ask(held_by(bob, gateway), EASY, **fields)
+        assert caught.value.code == "conversation_not_found"
+        assert caught.value.param == "conversation"
+    with pytest.raises(BadRequestError, match="The conversation is none"):
+        await ask(held_by(ann, gateway), EASY, before=id, conversation="conv_1")
+
+
+async def test_what_was_given_before_there_were_keys_is_no_ones(
+    tables: dict[str, Any], start: Start, tmp_path: Path
+) -> None:
+    gateway = await start(**tables)
+    id, _, _ = await ask(gateway, EASY)
+    assert (await ask(gateway, HARD, before=id))[2] == "holds the earlier response", "without keys as ever"
+    await gateway.app.stored_responses.written()
+    (ann,) = keys(tmp_path, 1)
+    later = await start(**tables)
+    with pytest.raises(BadRequestError, match="none that this gateway gave to this key"):
+        await ask(held_by(ann, later), HARD, before=id)
+
+
+async def test_all_workers_and_the_next_start_know_whose_a_response_is(
+    tables: dict[str, Any], start: Start, tmp_path: Path
+) -> None:
+    ann, bob = keys(tmp_path)
+    first = await start(**tables, server={"workers": 2})
+    second = await start(**tables, server={"workers": 2})
+    id, _, _ = await ask(held_by(ann, first), EASY)
+    assert (await ask(held_by(ann, second), HARD, before=id))[1] == "small"
+    await first.app.stored_responses.written()
+    started_later = await start(**tables)
+    for gateway in (second, started_later):
+        with pytest.raises(BadRequestError):
+            await ask(held_by(bob, gateway), HARD, before=id)
+        assert (await ask(held_by(ann, gateway), HARD, before=id))[1] == "small"
+
+
+async def test_who_leaves_in_mid_stream_can_come_back_to_the_response(
+    tables: dict[str, Any], start: Start, other: Provider, tmp_path: Path
+) -> None:
+    (ann,) = keys(tmp_path, 1)
+    gateway = await start(**tables)
+    created = {"type": "response.created", "sequence_number": 0, "response": {**RESPONSE_TEXT, "id": "resp_cut"}}
+    other.script = [streamed(named(created), 30.0)]
+    stream = await held_by(ann, gateway).openai.responses.create(model="auto", input=EASY, stream=True)
+    async for event in stream:
+        assert event.type == "response.created"
+        break
+    await stream.close()
+    assert (await gateway.entries())[0].status == 499
+    other.default = plain(RESPONSE_TEXT)
+    assert (await ask(held_by(ann, gateway), EASY, before="resp_cut"))[2] == "holds the earlier response"
+
+
+async def test_a_ledger_that_cannot_say_whose_it_is_is_no_proof(tmp_path: Path) -> None:
+    class Broken(LedgerCalls):
+        async def run(self, step: object) -> object:  # type: ignore[override]
+            raise LedgerError("The ledger is gone.")
+
+    database = SqliteDatabase(tmp_path / "ledger.sqlite3")
+    with closing(open_ledger(database, create=True)) as connection:
+        key, _ = create_key(connection)
+    stored = StoredResponses(Broken(database), shared=True)
+    with pytest.raises(RequestError) as caught:
+        await stored.find_followed({"previous_response_id": "resp_1"}, Caller(key.id, key))
+    assert (caught.value.status, caught.value.code) == (503, "responses_unavailable")
+    assert await stored.find_followed({"previous_response_id": "resp_1"}, ANYONE) is None
+    assert await stored.find_followed({"input": "x"}, Caller(key.id, key)) is None
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_responses_are_kept_as_long_as_a_provider_keeps_them(kind: str, tmp_path: Path) -> None:
     now = 1_000_000.0
@@ -299,4 +427,6 @@ def test_two_models_share_a_store_if_one_account_at_one_address_has_both() -> No
 
 def test_ids_are_hashed() -> None:
     assert len(key_of("resp_1")) == 32
-    assert json.dumps(key_of("resp_1")) != json.dumps(key_of("resp_2"))
+    ids = [key_of(id, caller) for id in ("resp_1", "resp_2") for caller in (ANYONE, Caller("k1"), Caller("k2"))]
+    assert len(set(ids)) == 6
+    assert key_of("resp_1") == hashlib.blake2b(b"resp_1", digest_size=16).hexdigest(), "as before keys counted"

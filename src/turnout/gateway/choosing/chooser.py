@@ -16,7 +16,7 @@ from turnout.gateway.choosing.routes import ServedRoute
 from turnout.gateway.choosing.session_name import SessionName
 from turnout.gateway.choosing.sessions import Session, Sessions
 from turnout.gateway.choosing.stickiness import TOOL_LOOP, has_begun, in_tool_loop, reason_to_stay
-from turnout.gateway.choosing.stored_responses import StoredResponse, StoredResponses, followed, key_of, share_a_store
+from turnout.gateway.choosing.stored_responses import StoredResponse, StoredResponses, followed, share_a_store
 from turnout.gateway.counters import Counters
 from turnout.gateway.errors import RequestError
 from turnout.gateway.limits.caller import ANYONE, Caller
@@ -105,7 +105,9 @@ class Chooser:
 
         A model that is asked for by its own name gets what it is asked: its provider will say what it thinks of that.
         """
-        earlier = await self._earlier(request)
+        earlier = None
+        if self._stored is not None:
+            earlier = await self._stored.find_followed(request.body, caller)
         if isinstance(target, UpstreamModel):
             query = query_of(request.turns())
             at = earlier.address if earlier is not None and earlier.model == target.name else None
@@ -149,13 +151,6 @@ class Chooser:
             by_exception,
             held_by,
         )
-
-    async def _earlier(self, request: ModelRequest) -> StoredResponse | None:
-        """Where the response is that the request follows up on, if it does and that is known."""
-        id = followed(request.body)
-        if id is None or self._stored is None:
-            return None
-        return await self._stored.find_soon(key_of(id))
 
     def _held_by(self, target: ServedRoute, earlier: StoredResponse) -> frozenset[str]:
         """The models of a route that hold a response: the one that gave it, and those with the same store."""

@@ -137,13 +137,19 @@ class Remembered(Generic[Item]):
                 item = await self._read(self._calls, id, item)
         return item if item is not None and self.clock() - item.time <= self.table.kept_s else None
 
-    async def find_soon(self, id: str) -> Item | None:
-        """The same, but where others write there, too, with a second look: what they keep is read a moment later."""
+    async def find_soon(self, id: str, *, looks: int = 1) -> Item | None:
+        """The same, but where others write there, too, with more looks: what they keep is read a moment later."""
         item = await self.find(id)
-        if item is None and self._shared:
-            await asyncio.sleep(_LOOK_AGAIN_S)
-            item = await self.find(id)
+        for _ in range(looks if self._shared else 0):
+            if item is None:
+                await asyncio.sleep(_LOOK_AGAIN_S)
+                item = await self.find(id)
         return item
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether what others know could not be read, or not be told to them, when it was last tried."""
+        return self._failed_before
 
     def known_here(self, id: str) -> Item | None:
         """What this process remembers, without a look at what others know."""

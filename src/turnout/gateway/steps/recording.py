@@ -9,7 +9,7 @@ from turnout.gateway.choosing.stickiness import beyond_weak_usd, in_tool_loop
 from turnout.gateway.choosing.stored_responses import StoredResponse, StoredResponses, conversation_id, key_of
 from turnout.gateway.counters import Counters
 from turnout.gateway.ledger.writing import Entry, Ledger
-from turnout.gateway.steps.account import Account
+from turnout.gateway.steps.account import CLIENT_LEFT, Account
 
 
 class Recorder(Protocol):
@@ -83,14 +83,14 @@ class ResponseRecorder:
         self._stored = stored
 
     def record(self, account: Account) -> None:
-        """Note it, unless the client wants it kept nowhere."""
+        """Note it, unless the client wants it kept nowhere. One that left has seen the id, and may come back."""
         body = account.request.body
-        if account.response_id is None or account.status != 200 or body.get("store") is False:
+        if account.response_id is None or account.status not in (200, CLIENT_LEFT) or body.get("store") is False:
             return
         place = StoredResponse(account.model.name, self._stored.clock(), account.address)
         for id in (account.response_id, conversation_id(body)):
             if id is not None:
-                self._stored.keep(key_of(id), place)
+                self._stored.keep(key_of(id, account.caller), place)
 
 
 class SessionRecorder:
