@@ -25,6 +25,7 @@ from turnout.gateway.choosing.stored_responses import (
     StoredResponses,
     conversation_id,
     followed,
+    item_ids,
     key_of,
     response_id,
     share_a_store,
@@ -249,8 +250,8 @@ def keys(folder: Path, count: int = 2) -> list[str]:
 
 
 def held_by(key: str, gateway: RunningGateway) -> RunningGateway:
-    """The gateway, asked with this key."""
-    return replace(gateway, openai=gateway.openai.with_options(api_key=key))
+    """The gateway, asked with this key; on a machine that is so busy that the ledger is not read in time, once more."""
+    return replace(gateway, openai=gateway.openai.with_options(api_key=key, max_retries=2))
 
 
 NOT_FOUND = {
@@ -285,6 +286,62 @@ async def test_another_clients_response_is_as_unknown_as_one_that_never_was(
     for fields in ({}, {"model": "small"}):
         id, model, _ = await ask(ann_asks, HARD, before=id, **fields)
         assert model == "small"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_item_is_only_for_the_key_that_its_response_was_given_to(
+    tables: dict[str, Any], start: Start, other: Provider, tmp_path: Path, stream: bool
+) -> None:
+    thought = {"id": "rs_1", "type": "reasoning", "summary": []}
+    response = {**RESPONSE_TEXT, "output": [thought, *RESPONSE_TEXT["output"]]}
+    if stream:
+        done = [
+            {"type": "response.created", "sequence_number": 0, "response": {**response, "output": []}},
+            {"type": "response.output_item.done", "sequence_number": 1, "output_index": 0, "item": thought},
+            {
+                "type": "response.completed",
+                "sequence_number": 2,
+                "response": {**response, "output": response["output"][1:]},
+            },
+        ]
+        other.script = [streamed(*(named(event) for event in done))]
+    other.default = plain(response)
+    ann, bob = keys(tmp_path)
+    gateway = await start(**tables)
+    answer = await held_by(ann, gateway).openai.responses.create(model="auto", input=EASY, stream=stream)
+    if stream:
+        assert [event.type async for event in answer][-1] == "response.completed"
+    text = {"role": "user", "content": EASY}
+    for item in (
+        {"type": "item_reference", "id": "rs_1"},
+        {"type": "item_reference", "id": "msg_1"},
+        {"id": "msg_1"},
+        {"id": "msg_1", "type": None, "role": None},
+        thought,
+        {**thought, "encrypted_content": ""},
+    ):
+        with pytest.raises(BadRequestError) as caught:
+            await ask(held_by(bob, gateway), [text, item])
+        assert (caught.value.code, caught.value.param) == ("item_not_found", "input[1]")
+        assert (await ask(held_by(ann, gateway), [text, item]))[1] == "small"
+    for item in (
+        {"type": "item_reference", "id": "msg_that_never_was"},
+        {"type": "item_reference", "id": ["msg_1"]},
+    ):
+        with pytest.raises(BadRequestError, match="The item is none"):
+            await ask(held_by(ann, gateway), [text, item])
+    for item in (
+        {**thought, "encrypted_content": "x"},
+        {"type": "reasoning", "summary": []},
+        RESPONSE_TEXT["output"][0],
+    ):
+        assert (await ask(held_by(bob, gateway), [item, text]))[1] == "small", "it holds what it says"
+
+
+async def test_without_keys_any_item_may_be_referred_to(tables: dict[str, Any], start: Start) -> None:
+    gateway = await start(**tables)
+    items = [{"type": "item_reference", "id": "msg_7"}, {"role": "user", "content": EASY}]
+    assert (await ask(gateway, items))[1] == "small"
 
 
 async def test_a_conversation_belongs_to_no_key_unless_the_gateway_gave_it(
@@ -413,6 +470,25 @@ def test_what_a_request_follows_up_on(body: dict[str, Any], expected: str | None
 )
 def test_the_id_of_an_answer(content: bytes, expected: str | None) -> None:
     assert response_id(content) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b'{"output": [{"id": "a"}, {"id": "b"}, {"id": 3}, 3]}', {"a", "b"}),
+        (b'{"output": {"id": "a"}}', set()),
+        (b'{"id": "r"}', set()),
+        (b"{", set()),
+        (b"", set()),
+        (b'data: {"type": "response.output_item.done", "item": {"id": "a"}}\n\ndata: {"item": 3}\n\n', {"a"}),
+        (b'data: {"type": "response.output_item.done", "item": {"id": "a"}}\r\n\r\ndata: [DONE]\r\n\r\n', {"a"}),
+        (b'data: {"type": "response.completed", "response": {"output": [{"id": "a"}]}}\n\n', {"a"}),
+        (b'data: {"type": "response.output_text.delta", "item_id": "a"}\n\n', set()),
+        (b": ping\n\n", set()),
+    ],
+)
+def test_the_ids_of_what_an_answer_put_out(content: bytes, expected: set[str]) -> None:
+    assert item_ids(content) == expected
 
 
 def test_two_models_share_a_store_if_one_account_at_one_address_has_both() -> None:

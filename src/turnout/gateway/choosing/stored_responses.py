@@ -6,12 +6,13 @@ for all workers and across restarts, without a ledger in this process's memory a
 
 All clients share the account that the gateway pays for, so to a provider the responses of one are those of all. Where
 clients have keys, the hash is therefore one of the id and the key: a response is found by the key that it was given to.
+Then the items of a response are remembered, too, since a request may refer to each by itself.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ KEPT_S = 30 * 86_400.0
 
 _MAX_ID = 200
 _FOLLOWED_BY = ("previous_response_id", "conversation")
+_ENDS = (b"response.output_item.done", b"response.completed", b"response.incomplete")
 _LOOKS_FOR_KEYS = 5
 """A refusal is worth a second look or two: another worker may just be writing down what it gave."""
 
@@ -52,21 +54,30 @@ class StoredResponses(Remembered[StoredResponse]):
         """Where that is which a request follows up on, if it does and that is known.
 
         Raises:
-            RequestError: it is not known as the client key's own. What is unknown may be another client's, and a client
-                is told the same of either: what OpenAI tells of a response that it does not have, so that programs
-                know to send the whole conversation. Without a key nothing is refused.
+            RequestError: it, or an item that is referred to, is not known as the client key's own. What is unknown may
+                be another client's, and a client is told the same of either: what OpenAI tells of a response that it
+                does not have, so that programs know to send the whole conversation. Without a key nothing is refused.
         """
         found = None
         for param in _FOLLOWED_BY:
-            if body.get(param) is None:
-                continue
-            id = _id(body[param])
-            looks = 1 if caller.key is None else _LOOKS_FOR_KEYS
-            place = None if id is None else await self.find_soon(key_of(id, caller), looks=looks)
-            if place is None and caller.key is not None:
-                raise _cannot_tell(param) if self.is_failing else _not_given(param)
-            found = found or place
+            if body.get(param) is not None:
+                place = await self._find(_id(body[param]), param.removesuffix("_id"), param, caller)
+                found = found or place
+        if caller.key is not None:
+            for param, id in _referred_to(body):
+                await self._find(id, "item", param, caller)
         return found
+
+    async def _find(self, id: str | None, what: str, param: str, caller: Caller) -> StoredResponse | None:
+        place = None
+        if id is not None:
+            key = key_of(id, caller)
+            looks = 1 if caller.key is None else _LOOKS_FOR_KEYS
+            # Whose an item is does not change, and a conversation may have hundreds of them.
+            place = (self.known_here(key) if what == "item" else None) or await self.find_soon(key, looks=looks)
+        if place is None and caller.key is not None:
+            raise _cannot_tell(param) if self.is_failing else _not_given(what, param)
+        return place
 
 
 def key_of(id: str, caller: Caller = ANYONE) -> str:
@@ -98,6 +109,20 @@ def response_id(content: bytes) -> str | None:
     return None
 
 
+def item_ids(content: bytes) -> set[str]:
+    """The ids of what a response put out: in a response object, or in those events of a stream that end something."""
+    if content.lstrip()[:1] == b"{":
+        return _output_ids(_parsed(content))
+    found: set[str] = set()
+    if any(kind in content for kind in _ENDS):
+        for event in content.replace(b"\r\n", b"\n").split(b"\n\n"):
+            parsed = _parsed(event_data(event))
+            found |= _output_ids(parsed.get("response"))
+            if (id := _id(parsed.get("item"))) is not None:
+                found.add(id)
+    return found
+
+
 def share_a_store(first: ModelConfig, second: ModelConfig) -> bool:
     """Whether one provider holds the responses of both models: the same account at the same address, and no other."""
     return (
@@ -108,8 +133,21 @@ def share_a_store(first: ModelConfig, second: ModelConfig) -> bool:
     )
 
 
-def _not_given(param: str) -> RequestError:
-    what = param.removesuffix("_id")
+def _referred_to(body: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+    """(where it stands, id) of each item whose content the provider is to look up; None for what can be no id."""
+    given = body.get("input")
+    for position, item in enumerate(given if isinstance(given, list) else ()):
+        if not isinstance(item, dict):
+            continue
+        kind = item.get("type")
+        is_reference = kind == "item_reference" or (kind is None and item.get("role") is None)
+        # What a model thought is kept by the provider, or given to the client so that only the provider can read it.
+        is_looked_up = kind == "reasoning" and not item.get("encrypted_content")
+        if (is_reference or is_looked_up) and item.get("id") is not None:
+            yield f"input[{position}]", _id(item)
+
+
+def _not_given(what: str, param: str) -> RequestError:
     return RequestError(
         400,
         f"The {what.replace('_', ' ')} is none that this gateway gave to this key and still knows of. Send the whole "
@@ -126,17 +164,28 @@ def _cannot_tell(param: str) -> RequestError:
         type="server_error",
         code="responses_unavailable",
         param=param,
+        headers=((b"retry-after", b"1"),),
     )
 
 
 def _id_in(content: bytes, *, inside: str | None = None) -> str | None:
+    found = _parsed(content)
+    return _id(found if inside is None else found.get(inside))
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    """A JSON object; empty where that is not what it is."""
     try:
         found = orjson.loads(content)
     except orjson.JSONDecodeError:
-        return None
-    if inside is not None and isinstance(found, dict):
-        found = found.get(inside)
-    return _id(found)
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _output_ids(response: Any) -> set[str]:
+    output = response.get("output") if isinstance(response, dict) else None
+    items = output if isinstance(output, list) else ()
+    return {id for item in items if isinstance(item, dict) and (id := _id(item)) is not None}
 
 
 def _id(value: Any) -> str | None:

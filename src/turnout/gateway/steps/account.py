@@ -48,6 +48,8 @@ class Account:
     """Which of the model's addresses answers."""
     response_id: str | None = field(default=None, init=False)
     """What a follow-up may call the answer by, where the client's protocol has that."""
+    item_ids: set[str] = field(default_factory=set, init=False)
+    """What a request may call the answer's parts by, where that is to be remembered."""
     tries: int = field(default=0, init=False)
     """Calls that were made for it."""
     usage: Usage | None = field(default=None, init=False)

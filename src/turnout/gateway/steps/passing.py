@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from turnout.errors import UpstreamProtocolError
 from turnout.gateway.asgi import JSON_TYPE, ClientWatch, Header, Send, send_whole
-from turnout.gateway.choosing.stored_responses import response_id
+from turnout.gateway.choosing.stored_responses import item_ids, response_id
 from turnout.gateway.errors import RequestError
 from turnout.gateway.protocols.base import Bridge, StreamReader
 from turnout.gateway.steps.account import Account
@@ -71,6 +71,8 @@ class Passing:
         content, account.usage = bridge.whole(content, account.request)
         if self._has_ids:
             account.response_id = response_id(content)
+        if self._wants_items():
+            account.item_ids = item_ids(content)
         watch.end()
         await self._send_whole(200, answer, content)
 
@@ -134,7 +136,14 @@ class Passing:
             self._account.answered = time.perf_counter()
         if self._has_ids and self._account.response_id is None:
             self._account.response_id = response_id(piece)
+        if self._wants_items():
+            self._account.item_ids |= item_ids(piece)
         await self._send({"type": "http.response.body", "body": piece, "more_body": not reader.done})
+
+    def _wants_items(self) -> bool:
+        """Whether the provider keeps what it answers, and only one of the clients may refer to it."""
+        account = self._account
+        return self._has_ids and account.caller.key is not None and account.model.config.native_responses
 
     async def _start_stream(self, answer: ProviderAnswer) -> None:
         if self._started:

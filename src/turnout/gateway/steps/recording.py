@@ -88,7 +88,7 @@ class ResponseRecorder:
         if account.response_id is None or account.status not in (200, CLIENT_LEFT) or body.get("store") is False:
             return
         place = StoredResponse(account.model.name, self._stored.clock(), account.address)
-        for id in (account.response_id, conversation_id(body)):
+        for id in (account.response_id, conversation_id(body), *account.item_ids):
             if id is not None:
                 self._stored.keep(key_of(id, account.caller), place)
 
