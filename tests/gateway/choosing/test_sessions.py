@@ -13,7 +13,6 @@ from turnout.errors import LedgerError
 from turnout.gateway.choosing.sessions import KEPT_S, Session, Sessions
 from turnout.gateway.ledger import remembered, schema
 from turnout.gateway.ledger.calls import LedgerCalls
-from turnout.gateway.ledger.remembered import READ_LIMIT_S
 from turnout.gateway.ledger.schema import open_ledger
 from turnout.gateway.ledger.sqlite import SqliteDatabase
 
