@@ -24,6 +24,7 @@ from turnout.gateway.choosing.stickiness import (
     saved_usd,
     thrown_away_usd,
 )
+from turnout.gateway.ledger import remembered
 from turnout.gateway.limits.caller import ANYONE, Caller
 from turnout.gateway.protocols.anthropic_messages import ANTHROPIC_MESSAGES
 from turnout.gateway.protocols.base import ClientProtocol, ModelRequest
@@ -229,8 +230,11 @@ async def test_a_cache_that_is_worth_more_than_staying_costs_keeps_the_conversat
     assert rows[0].cost_usd == pytest.approx((10_000 * 10 + 80_000 * 1 + 19 * 30) / 1e6)
 
 
-async def test_what_staying_has_cost_adds_up_until_it_goes_for_all_workers(provider: Provider, start: Start) -> None:
+async def test_what_staying_has_cost_adds_up_until_it_goes_for_all_workers(
+    provider: Provider, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each answer costs 10,000 x $9 + 19 x $28 a million beyond weak; a quarter of the cache is worth $0.18."""
+    monkeypatch.setattr(remembered, "READ_LIMIT_S", 30.0)
     first, second = await priced(start, provider, workers=2), await priced(start, provider, workers=2)
     first.app.sessions.clock = second.app.sessions.clock = clock = Clock()
     provider.default = cached(80_000)

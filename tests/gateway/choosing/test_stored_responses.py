@@ -373,8 +373,9 @@ async def test_what_was_given_before_there_were_keys_is_no_ones(
 
 
 async def test_all_workers_and_the_next_start_know_whose_a_response_is(
-    tables: dict[str, Any], start: Start, tmp_path: Path
+    tables: dict[str, Any], start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(remembered, "READ_LIMIT_S", 30.0)
     ann, bob = keys(tmp_path)
     first = await start(**tables, server={"workers": 2})
     second = await start(**tables, server={"workers": 2})
