@@ -35,7 +35,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tools/train_shipped_router"))
 from measure import judged
 
 LABELS = (50, 100, 200, 500, 1_500)
-SEEDS = {50: 6, 100: 6, 200: 4, 500: 3, 1_500: 1}
+SEEDS = {50: 10, 100: 10, 200: 6, 500: 4, 1_500: 3}
 TASKS = (
     ("zeroeval", "zeroeval/crux_math.jsonl.gz", "math", "Meta-Llama-3.1-70B-Instruct", "Meta-Llama-3.1-8B-Instruct"),
     ("mmlu-pro", "mmlu_pro/mmlu_pro_per_question.jsonl.gz", "stemez", "gpt4o_may2024", "Mixtral-8x7B-Instruct-v0.1"),
