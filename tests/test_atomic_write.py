@@ -56,6 +56,19 @@ def test_a_folder_replaces_another_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [folder]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_link_to_a_folder_is_replaced_and_what_it_led_to_stays(tmp_path: Path) -> None:
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "old").touch()
+    link = tmp_path / "router"
+    link.symlink_to("first", target_is_directory=True)
+    with write_folder_atomically(link) as place:
+        (place / "new").touch()
+    assert [path.name for path in link.iterdir()] == ["new"]
+    assert [path.name for path in (tmp_path / "first").iterdir()] == ["old"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "router"]
+
+
 def test_of_two_runs_that_write_a_new_folder_at_once_the_last_one_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,8 +127,11 @@ def _put_in_place(new: Path, folder: Path) -> None:
 
 
 def _swap(new: Path, folder: Path) -> None:
-    if _exchange(new, folder):
-        shutil.rmtree(new, ignore_errors=True)  # which is the old one's name now
+    if _exchange(new, folder):  # new is the old one's name now
+        if new.is_symlink():
+            new.unlink()
+        else:
+            shutil.rmtree(new, ignore_errors=True)
         return
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".old"))
     os.replace(folder, aside / folder.name)

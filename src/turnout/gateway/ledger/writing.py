@@ -3,7 +3,7 @@
 `record` only appends to a queue in memory. A thread of its own takes whatever is queued, a few times a second or once
 there is a batch, and writes it with a single statement: Python's lock is then given up and taken back once a batch
 instead of once a row, which on a busy event loop is the difference between keeping up and falling behind. What takes
-longer has a thread and a connection of its own (ledger_upkeep.py).
+longer has a thread and a connection of its own (upkeep.py).
 """
 
 from __future__ import annotations
