@@ -16,6 +16,7 @@ from openai import BadRequestError, InternalServerError, NotFoundError
 from provider_answers import RESPONSE_TEXT, named
 from running_gateway import RunningGateway, Start
 from scripted_provider import Provider, Reply, Request, plain, streamed
+from scripted_provider import answer as chat_answer
 
 from turnout.config import ModelConfig
 from turnout.errors import LedgerError
@@ -319,6 +320,8 @@ async def test_an_item_is_only_for_the_key_that_its_response_was_given_to(
         {"id": "msg_1", "type": None, "role": None},
         thought,
         {**thought, "encrypted_content": ""},
+        {"type": "image_generation_call", "id": "msg_1"},
+        {"type": "image_generation_call", "id": "msg_1", "result": None},
     ):
         with pytest.raises(BadRequestError) as caught:
             await ask(held_by(bob, gateway), [text, item])
@@ -333,9 +336,29 @@ async def test_an_item_is_only_for_the_key_that_its_response_was_given_to(
     for item in (
         {**thought, "encrypted_content": "x"},
         {"type": "reasoning", "summary": []},
+        {"type": "image_generation_call", "id": "msg_1", "result": "aW1hZ2U="},
+        {"type": ["reasoning"], "id": "rs_1"},
         RESPONSE_TEXT["output"][0],
     ):
         assert (await ask(held_by(bob, gateway), [item, text]))[1] == "small", "it holds what it says"
+
+
+async def test_fields_of_other_protocols_that_are_called_alike_mean_nothing(
+    tables: dict[str, Any], start: Start, other: Provider, tmp_path: Path
+) -> None:
+    ann, _ = keys(tmp_path)
+    gateway = held_by(ann, await start(**tables))
+    alike = {"conversation": "c", "previous_response_id": "p", "input": [{"id": "i"}]}
+    other.default = plain(chat_answer("Hello."))
+    answer = await gateway.openai.chat.completions.with_raw_response.create(
+        model="auto", messages=[{"role": "user", "content": EASY}], extra_body=alike
+    )
+    assert "earlier response" not in answer.headers["x-turnout-reason"]
+    assert {key: other.requests[-1].body[key] for key in alike} == alike
+    headers = {"Authorization": f"Bearer {ann}"}
+    body = {"model": "auto", "messages": [{"role": "user", "content": EASY}], **alike}
+    async with gateway.http.post(f"{gateway.url}/route", json=body, headers=headers) as decided:
+        assert decided.status == 200
 
 
 async def test_without_keys_any_item_may_be_referred_to(tables: dict[str, Any], start: Start) -> None:

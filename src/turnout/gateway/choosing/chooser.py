@@ -105,8 +105,8 @@ class Chooser:
 
         A model that is asked for by its own name gets what it is asked: its provider will say what it thinks of that.
         """
-        earlier = None
-        if self._stored is not None:
+        earlier, follows_up = None, request.protocol.follows_up and followed(request.body) is not None
+        if self._stored is not None and request.protocol.follows_up:
             earlier = await self._stored.find_followed(request.body, caller)
         if isinstance(target, UpstreamModel):
             query = query_of(request.turns())
@@ -132,7 +132,7 @@ class Chooser:
             if found is not None:
                 by_exception, (reason, stays) = True, found
                 decision = replace(decision, model=target.strong.name, side="strong", reason=reason)
-        if followed(request.body) is not None and not held_by:
+        if follows_up and not held_by:
             unknown = "unknown here" if earlier is None else f"with '{earlier.model}', which is not of this route"
             decision = replace(decision, reason=f"{decision.reason}; the earlier response is {unknown}")
         model = target.strong if decision.side == "strong" else target.weak

@@ -29,6 +29,9 @@ KEPT_S = 30 * 86_400.0
 
 _MAX_ID = 200
 _FOLLOWED_BY = ("previous_response_id", "conversation")
+_HELD_IN = {"reasoning": "encrypted_content", "image_generation_call": "result"}
+"""Items that a client may send back without what they hold, and where it stands if not: the provider looks it up."""
+
 _ENDS = (b"response.output_item.done", b"response.completed", b"response.incomplete")
 _LOOKS_FOR_KEYS = 5
 """A refusal is worth a second look or two: another worker may just be writing down what it gave."""
@@ -141,8 +144,8 @@ def _referred_to(body: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
             continue
         kind = item.get("type")
         is_reference = kind == "item_reference" or (kind is None and item.get("role") is None)
-        # What a model thought is kept by the provider, or given to the client so that only the provider can read it.
-        is_looked_up = kind == "reasoning" and not item.get("encrypted_content")
+        held_in = _HELD_IN.get(kind) if isinstance(kind, str) else None
+        is_looked_up = held_in is not None and not item.get(held_in)
         if (is_reference or is_looked_up) and item.get("id") is not None:
             yield f"input[{position}]", _id(item)
 

@@ -35,6 +35,7 @@ class AnthropicMessages:
     name = "messages"
     path = "/v1/messages"
     routed = True
+    follows_up = False
 
     def parse(self, raw: bytes) -> ModelRequest:
         """The request in a body."""
@@ -69,6 +70,7 @@ class AnthropicTokenCount(AnthropicMessages):
     name = "count_tokens"
     path = "/v1/messages/count_tokens"
     routed = False
+    follows_up = False
 
     def parse(self, raw: bytes) -> ModelRequest:
         """The request in a body; it is never streamed."""

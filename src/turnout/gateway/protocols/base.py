@@ -139,6 +139,8 @@ class ClientProtocol(Protocol):
     """Where clients ask."""
     routed: bool
     """Whether a route may be asked for; otherwise models by their own names alone."""
+    follows_up: bool
+    """Whether a request may refer to earlier answers by their ids; in any other protocol such fields mean nothing."""
 
     def parse(self, raw: bytes) -> ModelRequest:
         """The request in a body, or a RequestError that names the field which cannot be used."""

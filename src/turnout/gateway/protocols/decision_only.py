@@ -24,6 +24,7 @@ class DecisionOnly:
     def __init__(self, like: ClientProtocol) -> None:
         """Args: the protocol that the body would be sent in."""
         self._like = like
+        self.follows_up = like.follows_up
 
     def parse(self, raw: bytes) -> ModelRequest:
         """The request in a body, whichever of the two protocols it is of."""

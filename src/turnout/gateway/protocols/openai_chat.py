@@ -30,6 +30,7 @@ class OpenAIChat:
     name = "chat"
     path = "/v1/chat/completions"
     routed = True
+    follows_up = False
 
     def parse(self, raw: bytes) -> ModelRequest:
         """The request in a body."""

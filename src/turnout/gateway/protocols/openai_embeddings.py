@@ -20,6 +20,7 @@ class OpenAIEmbeddings:
     name = "embeddings"
     path = "/v1/embeddings"
     routed = False
+    follows_up = False
 
     def parse(self, raw: bytes) -> ModelRequest:
         """The request in a body."""

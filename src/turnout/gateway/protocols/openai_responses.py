@@ -44,6 +44,7 @@ class OpenAIResponses:
     name = "responses"
     path = "/v1/responses"
     routed = True
+    follows_up = True
 
     def parse(self, raw: bytes) -> ModelRequest:
         """The request in a body."""

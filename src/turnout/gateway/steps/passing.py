@@ -30,7 +30,7 @@ class Passing:
         self._send = send
         self._started = False
         self._ended = False
-        self._has_ids = account.request.protocol.name == "responses"
+        self._has_ids = account.request.protocol.follows_up
 
     async def answer(self, answer: ProviderAnswer, watch: ClientWatch) -> None:
         """Pass on an answer that has begun."""
