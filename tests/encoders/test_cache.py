@@ -1,5 +1,6 @@
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -108,6 +109,16 @@ def test_a_damaged_file_is_named(tmp_path):
 def test_a_folder_is_no_place_for_vectors(tmp_path):
     with pytest.raises(ArtifactError, match="vectors cannot be kept there.*Name another file"):
         CachedEncoder(HashingEncoder(), path=tmp_path)
+
+
+def test_a_file_that_others_keep_locked_is_not_called_damaged(tmp_path, monkeypatch):
+    monkeypatch.setattr("turnout.encoders.cache._BUSY_S", 0.01)
+    path = tmp_path / "vectors.sqlite3"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(ArtifactError, match=r"vectors cannot be kept there \(database is locked\)") as caught:
+            CachedEncoder(HashingEncoder(), path=path)
+    assert "delete" not in str(caught.value)
 
 
 def test_a_stored_vector_of_another_length_is_an_error(tmp_path):

@@ -142,11 +142,14 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(path, check_same_thread=False, timeout=_BUSY_S)
     except sqlite3.OperationalError as error:
-        raise ArtifactError(f"{path}: vectors cannot be kept there ({error}). Name another file.") from error
+        raise _cannot_keep(path, error) from error
     try:
         keep_write_ahead_log(connection, wait_s=_BUSY_S)
         with connection:
             connection.execute(_SCHEMA)
+    except sqlite3.OperationalError as error:  # locked, read-only, full: nothing of what it holds
+        connection.close()
+        raise _cannot_keep(path, error) from error
     except sqlite3.DatabaseError as error:
         connection.close()
         raise ArtifactError(
@@ -154,3 +157,7 @@ def _open(path: Path) -> sqlite3.Connection:
             "delete it: it will be filled again."
         ) from error
     return connection
+
+
+def _cannot_keep(path: Path, error: sqlite3.OperationalError) -> ArtifactError:
+    return ArtifactError(f"{path}: vectors cannot be kept there ({error}). Name another file.")
