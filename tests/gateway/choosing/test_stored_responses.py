@@ -348,7 +348,7 @@ async def test_fields_of_other_protocols_that_are_called_alike_mean_nothing(
 ) -> None:
     ann, _ = keys(tmp_path)
     gateway = held_by(ann, await start(**tables))
-    alike = {"conversation": "c", "previous_response_id": "p", "input": [{"id": "i"}]}
+    alike = {"conversation": "c", "previous_response_id": "p", "input": [{"id": "i"}, "j"]}
     other.default = plain(chat_answer("Hello."))
     answer = await gateway.openai.chat.completions.with_raw_response.create(
         model="auto", messages=[{"role": "user", "content": EASY}], extra_body=alike

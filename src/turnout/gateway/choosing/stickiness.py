@@ -153,4 +153,6 @@ def has_begun(request: ModelRequest) -> bool:
     if any(turn.get("role") == "assistant" for turn in request.turns()):
         return True
     items = request.body.get("input")
-    return isinstance(items, list) and any(item.get("type") == "function_call" for item in items)
+    if not isinstance(items, list):
+        return False
+    return any(isinstance(item, dict) and item.get("type") == "function_call" for item in items)
