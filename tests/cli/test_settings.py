@@ -53,6 +53,8 @@ def test_a_value_is_read_as_what_the_setting_is(pair: str, value: object) -> Non
     ("pair", "problem"),
     [
         ("size=big", "size of the thing must be a whole number, got big"),
+        (f"size={'9' * 5000}", "size of the thing must be a whole number, got 999"),
+        (f"size={'[' * 100_000}", "size of the thing must be a whole number, got [[["),
         ("size=1.5", "size of the thing must be a whole number, got 1.5"),
         ("size=true", "size of the thing must be a whole number, got true"),
         ("size=None", "size of the thing must be a whole number, got None"),

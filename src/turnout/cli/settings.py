@@ -116,5 +116,5 @@ def json_or_text(text: str) -> JSON:
     """
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, or a number or depth beyond what Python reads
         return text
