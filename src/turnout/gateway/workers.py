@@ -47,7 +47,7 @@ class Supervisor:
         """
         Args:
             command: of a worker; the numbers of the inherited files are put behind it, first the pipe's.
-            config: says how many.
+            config: says how many, and how long they go on before they stop.
             opened: the sockets that they share.
             read_config: called before a reload is handed on; a ConfigError keeps it from the workers.
             hangups: noted SIGHUP since before the configuration was read.
