@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from provider_answers import answering
 from running_gateway import Start
 from scripted_provider import Provider, answer, plain
 
@@ -70,9 +71,11 @@ async def test_what_is_nested_too_deeply_is_refused_or_passed_on(
     assert gateway.app.counters.refused >= 1
 
 
+@pytest.mark.parametrize("protocol", ["openai", "anthropic"])
 async def test_a_large_body_is_read_and_made_for_its_provider_beside_the_event_loop(
-    provider: Provider, start: Start, monkeypatch: pytest.MonkeyPatch
+    provider: Provider, start: Start, monkeypatch: pytest.MonkeyPatch, protocol: str
 ) -> None:
+    """A body that has to be translated is made to find out whether it can be, before there is a decision."""
     on_the_loop: list[tuple[str, bool]] = []
     read, make = OPENAI_CHAT.parse, ModelRequest.made_for
 
@@ -90,12 +93,14 @@ async def test_a_large_body_is_read_and_made_for_its_provider_beside_the_event_l
 
     monkeypatch.setattr(OPENAI_CHAT, "parse", parse)
     monkeypatch.setattr(ModelRequest, "made_for", made_for)
-    gateway = await start()
-    padding = {"metadata": {"padding": "x" * LARGE_BYTES}}
-    for more in ({}, padding):
-        assert (await gateway.post({"model": "auto", "messages": EASY, **more}))[0] == 200
+    provider.default = answering(protocol, "text", stream=False)
+    weak = {"base_url": provider.base_url, "protocol": protocol}
+    gateway = await start(models={"big": {"base_url": provider.base_url}, "small": weak})
+    for prompt in ("short", "x" * LARGE_BYTES):
+        messages = [{"role": "system", "content": prompt}, *EASY]
+        assert (await gateway.post({"model": "auto", "messages": messages}))[0] == 200
     assert on_the_loop == [("read", True), ("made", True), ("read", False), ("made", False)]
-    status, _, body = await gateway.post({"model": "auto", "messages": [], **padding})
+    status, _, body = await gateway.post({"model": "auto", "messages": [], "user": "x" * LARGE_BYTES})
     assert (status, body["error"]["param"]) == (400, "messages")
 
 

@@ -20,7 +20,7 @@ from turnout.gateway.choosing.stored_responses import StoredResponse, StoredResp
 from turnout.gateway.counters import Counters
 from turnout.gateway.errors import RequestError
 from turnout.gateway.limits.caller import ANYONE, Caller
-from turnout.gateway.protocols.base import ModelRequest
+from turnout.gateway.protocols.base import LARGE_BYTES, ModelRequest
 from turnout.gateway.upstreams.model import UpstreamModel
 from turnout.policy import Decision, Side, new_decision_id
 from turnout.query import NO_TEXT, query_by, query_of, texts_to_score, weighted_mean
@@ -121,7 +121,10 @@ class Chooser:
             free = {target.strong.name, target.weak.name} <= held_by and query and not in_tool_loop(request.body)
             if not free:
                 return self._with_holder(target, request, query, session, earlier, held_by)
-        decision = self._only_one_can(target, Needs(request, query))
+        needs = Needs(request, query)
+        is_large = len(request.raw) >= LARGE_BYTES
+        without = await asyncio.to_thread(_unmet, target, needs) if is_large else _unmet(target, needs)
+        decision = self._only_one_can(target, needs, without)
         by_exception, stays = decision is not None, None
         if decision is None:
             decision = await self._decide(target, query, request)
@@ -197,10 +200,9 @@ class Chooser:
             address=earlier.address if model.name == earlier.model else None,
         )
 
-    def _only_one_can(self, target: ServedRoute, needs: Needs) -> Decision | None:
+    def _only_one_can(self, target: ServedRoute, needs: Needs, without: Mapping[Side, str | None]) -> Decision | None:
         """The decision for the one that can take the request; None if both can, a RequestError if neither."""
         strong, weak = target.strong.config, target.weak.config
-        without = {"strong": needs.unmet_by(strong), "weak": needs.unmet_by(weak)}
         if without["strong"] is None and without["weak"] is None:
             return None
         side: Side
@@ -263,7 +265,12 @@ async def _win_rate(target: ServedRoute, query: str, request: ModelRequest) -> f
     return weighted_mean(await asyncio.gather(*(scorer.win_rate(turn, pair) for turn in turns)))
 
 
-def _nobody_can(target: ServedRoute, without: dict[str, str | None], needs: Needs) -> RequestError:
+def _unmet(target: ServedRoute, needs: Needs) -> dict[Side, str | None]:
+    """Why either side cannot take the request. Where its protocol is another, the body is made for it."""
+    return {"strong": needs.unmet_by(target.strong.config), "weak": needs.unmet_by(target.weak.config)}
+
+
+def _nobody_can(target: ServedRoute, without: Mapping[Side, str | None], needs: Needs) -> RequestError:
     told = f"'{target.strong.name}' {without['strong']}, and '{target.weak.name}' {without['weak']}"
     if without["strong"] is TOO_LONG and without["weak"] is TOO_LONG:
         return RequestError(
