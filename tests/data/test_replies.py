@@ -145,6 +145,9 @@ def test_answers_are_read_from_a_file_whose_run_was_killed(path: Path) -> None:
     path.write_bytes(whole[:-1])
     (question,) = with_answers([Question("q1", "?")], path)
     assert set(question.answers) == {"big"}
+    path.write_bytes(b"\xef\xbb\xbf" + whole)  # saved by an editor on Windows
+    (question,) = with_answers([Question("q1", "?")], path)
+    assert set(question.answers) == {"big"}
     path.write_text("Dear diary")
     with pytest.raises(DataError, match=r"replies\.jsonl, line 1: not a replies file"):
         list(with_answers([], path))

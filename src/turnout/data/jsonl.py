@@ -46,11 +46,11 @@ def damage_named(path: str | Path) -> Iterator[None]:
         raise DataError(f"cannot be read: {error}.", path=path) from error
 
 
-def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, JSON]]]:
-    """(line number, object) for each line that is not blank; line numbers start at 1.
+def read_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
+    """(line number, line) for each line that is not blank, its end included; line numbers start at 1.
 
     Raises:
-        DataError: a line is not a JSON object; names the file and the line.
+        DataError: the file cannot be read, or a line is too long to be one; names the file and the line.
     """
     with open_bytes(path) as file:
         number = 0
@@ -66,9 +66,18 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, JSON]]]:
                 return
             if len(line) > MAX_LINE_BYTES:
                 raise DataError(f"the line is longer than {MAX_LINE_BYTES:,} bytes.", path=path, line=number)
-            if line.isspace():
-                continue
-            yield number, parse_object(line, path=path, line=number)
+            if not line.isspace():
+                yield number, line
+
+
+def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, JSON]]]:
+    """(line number, object) for each line that is not blank; line numbers start at 1.
+
+    Raises:
+        DataError: a line is not a JSON object; names the file and the line.
+    """
+    for number, line in read_lines(path):
+        yield number, parse_object(line, path=path, line=number)
 
 
 def parse_object(text: bytes, *, path: str | Path, line: int) -> dict[str, JSON]:

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import orjson
 
-from turnout.data.jsonl import damage_named, open_bytes, parse_object
+from turnout.data.jsonl import parse_object, read_lines
 from turnout.data.questions import Answer, Question
 from turnout.errors import DataError, NotWritableError
 from turnout.file_lock import lock_file
@@ -217,12 +217,10 @@ def with_answers(questions: Iterable[Question], path: str | Path) -> Iterator[Qu
 
 
 def _finished_rows(path: str | Path) -> Iterator[tuple[int, dict[str, JSON]]]:
-    with damage_named(path), open_bytes(path) as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n") and not _is_json(line):
-                return _check_cut_off(line, path, number)
-            if not line.isspace():
-                yield number, parse_object(line, path=path, line=number)
+    for number, line in read_lines(path):
+        if not line.endswith(b"\n") and not _is_json(line):
+            return _check_cut_off(line, path, number)
+        yield number, parse_object(line, path=path, line=number)
 
 
 def _check_cut_off(line: bytes, path: str | Path, number: int) -> None:

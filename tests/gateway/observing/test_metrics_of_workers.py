@@ -51,6 +51,12 @@ def test_a_dead_workers_counters_stay_and_its_gauges_go(tmp_path: Path, written:
     assert found["waiting"].samples == {"waiting": 3}
 
 
+def test_a_file_that_is_removed_meanwhile_counts_no_more(tmp_path: Path) -> None:
+    one = worker(tmp_path, 1, requests=1, waiting=3)
+    (tmp_path / "2.json").symlink_to(tmp_path / "gone")  # listed, and not there when it is read
+    assert one.read(one._registry.read())["waiting"].samples == {"waiting": 3}
+
+
 def test_families_that_only_one_has_are_kept() -> None:
     reading = Reading("counter", "A.", {"a_total": 2})
     assert add_up([{}, {"a_total": reading}]) == {"a_total": reading}

@@ -91,7 +91,11 @@ def add_up(parts: Iterable[Mapping[str, Reading]]) -> dict[str, Reading]:
 
 
 def _read(file: Path) -> dict[str, Reading]:
-    written: dict[str, dict[str, Any]] = orjson.loads(file.read_bytes())
+    try:
+        content, changed = file.read_bytes(), file.stat().st_mtime
+    except FileNotFoundError:  # the folder is being removed, since the process that started the workers is gone
+        return {}
+    written: dict[str, dict[str, Any]] = orjson.loads(content)
     # A file from the future is one from before the clock was set back.
-    is_alive = abs(time.time() - file.stat().st_mtime) < _ALIVE_S
+    is_alive = abs(time.time() - changed) < _ALIVE_S
     return {name: Reading(**fields) for name, fields in written.items() if is_alive or fields["kind"] != "gauge"}
