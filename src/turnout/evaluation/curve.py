@@ -129,14 +129,22 @@ class Ranking:
         return cls(order, ends, falling[ends - 1], (strong - weak)[order], weak[order])
 
 
+def is_gap(strong_quality: float, weak_quality: float) -> bool:
+    """Whether strong is better than weak, by more than rounding makes the means of equal scores differ.
+
+    >>> is_gap(0.7, 0.6), is_gap(0.6, 0.6 - 1e-16), is_gap(0.5, 0.6)
+    (True, False, False)
+    """
+    return strong_quality - weak_quality > 1e-12 * max(1.0, abs(strong_quality))
+
+
 def check_gap(strong_quality: float, weak_quality: float, *, where: str = "here") -> float:
     """The gap that routing can recover; `where` names the data in the error.
 
     Raises:
         InvalidValueError: strong is not better than weak.
     """
-    # Means of equal scores may differ by rounding.
-    if not strong_quality - weak_quality > 1e-12 * max(1.0, abs(strong_quality)):
+    if not is_gap(strong_quality, weak_quality):
         raise InvalidValueError(
             f"The strong model is not better than the weak one {where}: {strong_quality:.4g} against "
             f"{weak_quality:.4g}. There is no gap to recover, so PGR, APGR and CPT are not defined. Are the two models "

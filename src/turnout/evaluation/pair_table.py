@@ -14,6 +14,7 @@ import orjson
 from turnout.data.outcomes import Outcomes
 from turnout.evaluation.benchmarks.base import Benchmark
 from turnout.evaluation.costs import QueryCosts, query_costs
+from turnout.evaluation.curve import is_gap
 from turnout.types import JSON, BoolArray, FloatArray, IntArray, ModelPair
 
 
@@ -104,7 +105,7 @@ class PairTable:
     @property
     def has_gap(self) -> bool:
         """Whether strong is better than weak, without which PGR and what follows from it are not defined."""
-        return bool(self.strong_scores.mean() > self.weak_scores.mean())
+        return is_gap(float(self.strong_scores.mean()), float(self.weak_scores.mean()))
 
     @cached_property
     def costs(self) -> QueryCosts | None:

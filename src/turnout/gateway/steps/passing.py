@@ -143,7 +143,12 @@ class Passing:
     def _wants_items(self) -> bool:
         """Whether the provider keeps what it answers, and only one of the clients may refer to it."""
         account = self._account
-        return self._has_ids and account.caller.key is not None and account.model.config.native_responses
+        return (
+            self._has_ids
+            and account.caller.key is not None
+            and account.model.config.native_responses
+            and account.request.body.get("store") is not False
+        )
 
     async def _start_stream(self, answer: ProviderAnswer) -> None:
         if self._started:
